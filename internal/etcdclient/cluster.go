@@ -1,0 +1,160 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdclient
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Cluster keeps one Conn for each endpoint of a cluster that is known: those of
+// the target, and those that members told. New makes no connection. Safe for
+// concurrent use.
+type Cluster struct {
+	settings Settings
+	discover bool
+
+	mu     sync.Mutex
+	target Target
+	seeds  []Endpoint // of the target
+	told   []Endpoint // by the member list, voters only
+	conns  map[Endpoint]*Conn
+	turn   int // of Next
+}
+
+// NewCluster describes a cluster. With discover, Learn adds what members tell.
+func NewCluster(settings Settings, discover bool) *Cluster {
+	return &Cluster{settings: settings, discover: discover, conns: map[Endpoint]*Conn{}}
+}
+
+// Resolve finds out where the cluster is, again if it was asked before: a host
+// without etcd can have one a minute later. The connections to endpoints that
+// are still there stay.
+func (c *Cluster) Resolve(ctx context.Context) (Target, error) {
+	target, err := c.settings.Resolve(ctx)
+	if err != nil {
+		return Target{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conns == nil {
+		return Target{}, ErrClosed
+	}
+	c.target, c.seeds = target, target.Endpoints
+	return target, nil
+}
+
+// Seeds are the connections to the target's endpoints.
+func (c *Cluster) Seeds() []*Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connsLocked(c.seeds)
+}
+
+// Learn takes in a member list: its voters are endpoints to fall back on.
+func (c *Cluster) Learn(members []*pb.Member) {
+	if !c.discover {
+		return
+	}
+	var told []Endpoint
+	for _, m := range members {
+		if m.IsLearner {
+			continue // serves no watch
+		}
+		if e, ok := c.EndpointOf(m); ok {
+			told = append(told, e)
+		}
+	}
+	c.mu.Lock()
+	c.told = told
+	c.mu.Unlock()
+}
+
+// EndpointOf is where a member of the list can be asked: the first of its client
+// URLs that is as secure as the target, since that is what the certificates are
+// for. A member that has not started yet tells none.
+func (c *Cluster) EndpointOf(m *pb.Member) (Endpoint, bool) {
+	c.mu.Lock()
+	secure := c.target.TLS != nil
+	c.mu.Unlock()
+	for _, u := range m.ClientURLs {
+		if e, err := ParseEndpoint(u); err == nil && e.Secure() == secure {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+// Conn gives the connection to an endpoint, always the same one until Forget.
+func (c *Cluster) Conn(e Endpoint) *Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connsLocked([]Endpoint{e})[0]
+}
+
+// Next gives the known endpoints in turn, for a stream that needs any voter.
+func (c *Cluster) Next() (*Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := make([]Endpoint, 0, len(c.seeds)+len(c.told))
+	seen := map[Endpoint]bool{}
+	for _, e := range append(append(known, c.seeds...), c.told...) {
+		if !seen[e] {
+			seen[e] = true
+			known = append(known, e)
+		}
+	}
+	if len(known) == 0 {
+		return nil, errors.New("no endpoint is known")
+	}
+	c.turn++
+	return c.connsLocked(known[(c.turn-1)%len(known):])[0], nil
+}
+
+func (c *Cluster) connsLocked(endpoints []Endpoint) []*Conn {
+	out := make([]*Conn, 0, len(endpoints))
+	for _, e := range endpoints {
+		conn := c.conns[e]
+		if conn == nil {
+			conn = c.settings.NewConn(c.target, e)
+			if c.conns == nil {
+				_ = conn.Close() // calls on it answer ErrClosed
+			} else {
+				c.conns[e] = conn
+			}
+		}
+		out = append(out, conn)
+	}
+	return out
+}
+
+// Forget closes the connection to an endpoint that is not a member any more.
+func (c *Cluster) Forget(e Endpoint) {
+	c.mu.Lock()
+	conn := c.conns[e]
+	delete(c.conns, e)
+	c.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// Username is the configured user, for messages.
+func (c *Cluster) Username() string { return c.settings.Username }
+
+// Close closes all connections. It may be called twice.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	conns := c.conns
+	c.conns = nil
+	c.mu.Unlock()
+	var errs []error
+	for _, conn := range conns {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}

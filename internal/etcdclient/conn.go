@@ -1,0 +1,215 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+)
+
+const (
+	// reconnectMaxDelay bounds gRPC's own back-off, 2 minutes by default: a member
+	// that is back is to be seen back within one collection.
+	reconnectMaxDelay = 5 * time.Second
+	// keepaliveTime is the shortest that gRPC allows a client.
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 3 * time.Second
+)
+
+// Conn is the connection to one endpoint. Its methods are safe for concurrent
+// use; each is one call and obeys the deadline of its context.
+type Conn struct {
+	endpoint           Endpoint
+	tls                *tls.Config
+	username, password string
+	timeout            time.Duration
+	http               *http.Client
+	ctx                context.Context // ends with Close, so that Close need not wait for an Authenticate
+	cancel             context.CancelFunc
+
+	mu     sync.Mutex
+	client *clientv3.Client // nil until a call needed it
+	closed bool
+}
+
+// ErrClosed is returned by calls on a closed Conn.
+var ErrClosed = errors.New("connection is closed")
+
+// NewConn describes the connection; the first call makes it.
+func (s Settings) NewConn(target Target, endpoint Endpoint) *Conn {
+	config := target.TLS
+	if !endpoint.Secure() {
+		config = nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Conn{
+		endpoint: endpoint, tls: config,
+		ctx: ctx, cancel: cancel,
+		username: s.Username, password: s.Password, timeout: s.Timeout,
+		http: &http.Client{Transport: &http.Transport{
+			TLSClientConfig: config,
+			// The member would spend CPU on compressing what mostly crosses loopback or a LAN.
+			DisableCompression: true,
+			MaxIdleConns:       1,
+			DialContext:        endpoint.dialer(),
+		}},
+	}
+}
+
+func (e Endpoint) dialer() func(context.Context, string, string) (net.Conn, error) {
+	var d net.Dialer
+	if e.Path == "" {
+		return d.DialContext
+	}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "unix", e.Path)
+	}
+}
+
+// Endpoint the connection goes to.
+func (c *Conn) Endpoint() Endpoint { return c.endpoint }
+
+// grpc gives the connection for calls, with a token if there is a user. It
+// waits for the token at most as long as the timeout, and not for a connection.
+func (c *Conn) grpc() (*grpc.ClientConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	if c.client == nil {
+		client, err := clientv3.New(c.config(c.ctx))
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
+		}
+		c.client = client
+	}
+	return c.client.ActiveConnection(), nil
+}
+
+func (c *Conn) config(ctx context.Context) clientv3.Config {
+	return clientv3.Config{
+		Context:              ctx,
+		Endpoints:            []string{c.endpoint.String()},
+		TLS:                  c.tls,
+		Username:             c.username,
+		Password:             c.password,
+		DialTimeout:          c.timeout, // bounds the first Authenticate
+		DialKeepAliveTime:    keepaliveTime,
+		DialKeepAliveTimeout: keepaliveTimeout,
+		Logger:               zap.NewNop(), // it would repeat each failure; we tell changes of state
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMaxDelay},
+			MinConnectTimeout: c.timeout,
+		})},
+	}
+}
+
+// Status asks the member about itself. It answers without a quorum.
+func (c *Conn) Status(ctx context.Context) (*pb.StatusResponse, error) {
+	conn, err := c.grpc()
+	if err != nil {
+		return nil, err
+	}
+	return pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
+}
+
+// Members asks the member for its own view of the member list, so that it
+// answers without a quorum too.
+func (c *Conn) Members(ctx context.Context) (*pb.MemberListResponse, error) {
+	conn, err := c.grpc()
+	if err != nil {
+		return nil, err
+	}
+	return pb.NewClusterClient(conn).MemberList(ctx, &pb.MemberListRequest{Linearizable: false})
+}
+
+// Alarms asks for the raised alarms. In etcd this is a raft proposal (a write to
+// every member's WAL): use it only where Status, which lists them too, is denied.
+//
+// Source: EtcdServer.Alarm in server/etcdserver/v3_server.go.
+func (c *Conn) Alarms(ctx context.Context) (*pb.AlarmResponse, error) {
+	conn, err := c.grpc()
+	if err != nil {
+		return nil, err
+	}
+	return pb.NewMaintenanceClient(conn).Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
+}
+
+// Read makes a linearizable read of one key that need not exist, as `etcdctl
+// endpoint health` does: it succeeds only if the member reaches a leader that
+// has a quorum.
+func (c *Conn) Read(ctx context.Context) error {
+	conn, err := c.grpc()
+	if err != nil {
+		return err
+	}
+	_, err = pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true, Limit: 1})
+	return err
+}
+
+// Watch opens a watch stream on a connection of its own, so that a token is
+// always fresh: a stream keeps the token it was opened with, also when that has
+// expired (measured on 3.5.35 and 3.6.16). The stream requires a leader. Call
+// end to close it.
+func (c *Conn) Watch(ctx context.Context) (stream pb.Watch_WatchClient, end func(), err error) {
+	client, err := clientv3.New(c.config(ctx))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
+	}
+	stream, err = pb.NewWatchClient(client.ActiveConnection()).Watch(clientv3.WithRequireLeader(ctx), grpc.MaxCallRecvMsgSize(maxWatchMessage))
+	if err != nil {
+		_ = client.Close()
+		return nil, nil, fmt.Errorf("open a watch stream at %s: %w", c.endpoint, err)
+	}
+	return stream, func() { _ = client.Close() }, nil
+}
+
+// maxWatchMessage: one answer holds up to 1,000 whole revisions, and a range
+// delete of any size is one revision, so there is no useful bound below gRPC's.
+const maxWatchMessage = 1<<31 - 1
+
+// Metrics opens the member's own /metrics. The caller closes it.
+func (c *Conn) Metrics(ctx context.Context) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint.metricsURL(), nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("GET %s: %s", request.URL, response.Status)
+	}
+	return response.Body, nil
+}
+
+// Close ends the connection. Calls in flight fail. It may be called twice.
+func (c *Conn) Close() error {
+	c.cancel()
+	c.mu.Lock()
+	client := c.client
+	c.client, c.closed = nil, true
+	c.mu.Unlock()
+	c.http.CloseIdleConnections()
+	if client == nil {
+		return nil
+	}
+	return client.Close()
+}

@@ -1,0 +1,85 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ErrorType names an error for the attribute error.type: the gRPC code, or the
+// kind of failure below gRPC.
+func ErrorType(err error) string {
+	var netErr net.Error
+	switch s, ok := status.FromError(err); {
+	case err == nil:
+		return ""
+	case ok:
+		return s.Code().String()
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return codes.DeadlineExceeded.String()
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled.String()
+	default:
+		return codes.Unavailable.String()
+	}
+}
+
+// IsDenied tells whether etcd knows the caller's name (or its lack of one) and
+// refuses. Such a member is alive.
+func IsDenied(err error) bool {
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated:
+		return true
+	case codes.InvalidArgument:
+		// "user name is empty": auth is on and no user is configured.
+		return strings.Contains(err.Error(), "user name is empty") || strings.Contains(err.Error(), "authentication failed")
+	}
+	return false
+}
+
+// Explain adds to an error of a call what a user can do about it.
+func Explain(err error, endpoint Endpoint, username string) error {
+	remedy := remedy(err, endpoint, username)
+	if remedy == "" {
+		return fmt.Errorf("%s: %w", endpoint, err)
+	}
+	return fmt.Errorf("%s: %w; %s", endpoint, err, remedy)
+}
+
+func remedy(err error, endpoint Endpoint, username string) string {
+	text := err.Error()
+	var unknownAuthority x509.UnknownAuthorityError
+	var notTLS tls.RecordHeaderError
+	has := func(s string) bool { return strings.Contains(text, s) }
+	switch {
+	case has("authentication failed"):
+		return fmt.Sprintf("check username %q and password", username)
+	case has("user name is empty"):
+		return "auth is on: set username and password"
+	case has("permission denied"):
+		return fmt.Sprintf("grant the user a role that reads all keys: etcdctl role add otel; etcdctl role grant-permission otel --prefix=true read ''; etcdctl user grant-role %s otel", username)
+	case errors.As(err, &notTLS), has("first record does not look like a TLS handshake"), has("server gave HTTP response to HTTPS client"):
+		return "the server speaks plain text: use http:// and no tls"
+	case errors.As(err, &unknownAuthority), has("certificate signed by unknown authority"):
+		return "set tls.ca_file to the CA of etcd's server certificate"
+	case has("certificate required"), has("bad certificate"):
+		return "etcd wants a client certificate: set tls.cert_file and tls.key_file"
+	case endpoint.Plain() && (has("error reading server preface") || has("connection reset") || has("EOF") || has("malformed HTTP response")):
+		return "if the server speaks TLS, use https:// or set tls; else it may not be an etcd client port"
+	case has("unknown service") || has("Unimplemented") || has("unexpected HTTP status code") || has("malformed header") || has("unexpected content-type") || has("http2: frame too large") || has("error reading server preface"):
+		return "this does not look like an etcd client port"
+	case has("connection refused"), has("no such host"), has("no such file or directory"):
+		return "check endpoints, and that etcd runs"
+	}
+	return ""
+}
