@@ -1,1 +1,15 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package etcdreceiver is an OpenTelemetry Collector receiver that turns an etcd
+// cluster into OTLP.
+//
+// Two roads lead through it, one package each:
+//
+//   - receiver/watch: key changes -> log records
+//   - receiver/status: members and cluster -> metrics, and events as log records
+//
+// This package is what ocb imports: the factory, the configuration (generated
+// from metadata.yaml, checked in config.go) and the life cycle that both roads
+// share. ARCHITECTURE.md has the map.
 package etcdreceiver

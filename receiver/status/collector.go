@@ -6,6 +6,7 @@ package status
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -59,6 +60,7 @@ type Collector struct {
 	// collected are the members whose answer has not left yet.
 	collected map[*member]bool
 	inFlight  int
+	failure   error // of the last member that did not answer
 	told      teller
 }
 
@@ -200,17 +202,22 @@ func (c *Collector) identify(t *target, clusterID, memberID uint64) {
 		clear(c.collected)
 	}
 	t.memberID = memberID
-	for i, other := range c.targets {
-		if other != t && other.memberID == memberID && !other.seed && !other.inFlight {
-			c.drop(i)
+	for _, other := range c.targets {
+		switch {
+		case other == t || other.memberID != memberID:
+		case !other.seed && !other.inFlight:
+			c.drop(other)
+			return
+		case !t.seed:
+			c.drop(t)
 			return
 		}
 	}
 }
 
-func (c *Collector) drop(i int) {
-	c.Cluster.Forget(c.targets[i].conn.Endpoint())
-	c.targets = append(c.targets[:i:i], c.targets[i+1:]...)
+func (c *Collector) drop(t *target) {
+	c.Cluster.Forget(t.conn.Endpoint())
+	c.targets = slices.DeleteFunc(slices.Clone(c.targets), func(other *target) bool { return other == t })
 }
 
 // discover asks members that the list names and that have no target yet. It tells
@@ -271,10 +278,9 @@ func (c *Collector) forget() {
 		return
 	}
 	listed := byID(c.view.list)
-	for i := len(c.targets) - 1; i >= 0; i-- {
-		t := c.targets[i]
+	for _, t := range c.targets {
 		if t.memberID != 0 && listed[t.memberID] == nil && !t.seed && !t.inFlight {
-			c.drop(i)
+			c.drop(t)
 		}
 	}
 }

@@ -5,7 +5,6 @@ package status
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -69,8 +68,8 @@ func (c *Collector) tellMember(a *answer) {
 		}
 		return
 	}
-	err := c.explain(a, callStatus)
-	c.told.warn(about, etcdclient.ErrorType(err), "the member does not answer", zap.Error(err))
+	c.failure = c.explain(a, callStatus)
+	c.told.warn(about, etcdclient.ErrorType(c.failure), "the member does not answer", zap.Error(c.failure))
 }
 
 // tellStatus names the grant that is missing. On etcd 3.4.45 and 3.6.0 to 3.6.8
@@ -114,11 +113,15 @@ func (c *Collector) explain(a *answer, name call) error {
 
 // report tells whether the cluster answers at all.
 func (c *Collector) report() {
+	if c.failure == nil {
+		c.Report(nil)
+		return
+	}
 	for _, m := range c.view.members {
 		if m.reachable() {
 			c.Report(nil)
 			return
 		}
 	}
-	c.Report(errors.New("no member of the etcd cluster answers"))
+	c.Report(fmt.Errorf("no member of the etcd cluster answers: %w", c.failure))
 }

@@ -1,0 +1,174 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdreceiver
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+)
+
+// load decodes and validates as the collector does.
+func load(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	var raw map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &raw))
+	c := newDefaultConfig()
+	if err := confmap.NewFromStringMap(raw).Unmarshal(c); err != nil {
+		return nil, err
+	}
+	return c, confmap.Validate(c)
+}
+
+func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
+	unreadable := filepath.Join(t.TempDir(), "absent.pem")
+	for name, tc := range map[string]struct{ config, want string }{
+		"malformed endpoint":             {`endpoints: [etcd-1]`, `endpoints[0] "etcd-1" is not host:port; want for example 10.0.0.1:2379 or [::1]:2379`},
+		"path in an endpoint":            {`endpoints: ["a:1", "etcd-2:2379/v3"]`, `endpoints[1] "etcd-2:2379/v3" has a path; want host:port or http(s)://host:port`},
+		"comma list in one endpoint":     {`endpoints: ["a:2379,b:2379"]`, `endpoints[0] "a:2379,b:2379" has a comma; write one list entry for each endpoint`},
+		"user in an endpoint":            {`endpoints: ["http://u:p@a:2379"]`, `endpoints[0] "http://u:p@a:2379" has a user; want host:port, and the user in username and password`},
+		"unknown scheme":                 {`endpoints: ["etcd://a:2379"]`, `endpoints[0] "etcd://a:2379" has the unknown scheme "etcd"; want http, https or unix`},
+		"port out of range":              {`endpoints: ["a:70000"]`, `endpoints[0] "a:70000" has the port "70000"; want a number from 1 to 65535`},
+		"no host":                        {`endpoints: [":2379"]`, `endpoints[0] ":2379" has no host; want for example localhost:2379`},
+		"empty endpoint":                 {`endpoints: [""]`, `endpoints[0] "" is not host:port`},
+		"unix without a path":            {`endpoints: ["unix://"]`, `endpoints[0] "unix://" has no socket path; want unix:///path/to/socket`},
+		"duplicate endpoints":            {`endpoints: ["a:1", "http://a:1"]`, `endpoints[1] "http://a:1" is the same as endpoints[0]; remove one`},
+		"TLS and plain endpoints":        {`endpoints: ["https://a:1", "http://b:1"]`, `endpoints[0] "https://a:1" is TLS and endpoints[1] "http://b:1" is plain text; a cluster has one of them, use one scheme`},
+		"plain endpoint with tls":        {`{endpoints: ["http://a:1"], tls: {}}`, `endpoints[0] "http://a:1" is plain text but tls is set; use https://, or remove tls`},
+		"TLS endpoint with insecure":     {`{endpoints: ["https://a:1"], tls: {insecure: true}}`, `endpoints[0] "https://a:1" is TLS but tls.insecure is true; use http://, or remove tls.insecure`},
+		"certificate without key":        {`tls: {cert_file: /dev/null}`, `tls.cert_file "/dev/null" is set but tls.key_file is not; a client certificate needs both`},
+		"key without certificate":        {`tls: {key_file: /dev/null}`, `tls.key_file "/dev/null" is set but tls.cert_file is not; a client certificate needs both`},
+		"unreadable file":                {`tls: {ca_file: ` + unreadable + `}`, `tls.ca_file "` + unreadable + `" cannot be read: no such file or directory; check the path and its permissions`},
+		"negative reload":                {`tls: {reload_interval: -1s}`, `tls.reload_interval -1s is negative; want a positive duration, for example 5m`},
+		"user without password":          {`username: otel`, `username "otel" has no password; set password, for example ${env:ETCD_PASSWORD}`},
+		"password without user":          {`password: x`, `password is set but username is not; set username, or remove password`},
+		"zero timeout":                   {`timeout: 0s`, `timeout 0s is not positive; want for example 10s`},
+		"negative interval":              {`collection_interval: -10s`, `collection_interval -10s is not positive; want for example 10s`},
+		"interval without unit":          {`collection_interval: 10`, `collection_interval 10ns is below 100ms; write a unit, for example 10s`},
+		"negative delay":                 {`initial_delay: -1s`, `initial_delay -1s is not positive; want for example 10s`},
+		"batch delay without unit":       {`watch: {batch: {max_delay: 200}}`, `watch.batch.max_delay 200ns is below 10ms; write a unit, for example 10s`},
+		"retry without unit":             {`retry_on_failure: {initial_interval: 5}`, `retry_on_failure.initial_interval 5ns is below 10ms; write a unit, for example 5s`},
+		"retry intervals reversed":       {`retry_on_failure: {initial_interval: 10s, max_interval: 5s}`, `retry_on_failure.max_interval 5s is below initial_interval 10s; want at least that`},
+		"negative patience":              {`retry_on_failure: {max_elapsed_time: -1s}`, `retry_on_failure.max_elapsed_time -1s is negative; 0 means for ever`},
+		"shrinking waits":                {`retry_on_failure: {multiplier: 0.5}`, `retry_on_failure.multiplier 0.5 is below 1; the waits must not shrink`},
+		"too much jitter":                {`retry_on_failure: {randomization_factor: 2}`, `retry_on_failure.randomization_factor 2 is not within 0 and 1`},
+		"no records":                     {`watch: {batch: {max_records: 0}}`, `watch.batch.max_records 0 is below 1; want at least that`},
+		"no bytes":                       {`watch: {batch: {max_bytes: -1}}`, `watch.batch.max_bytes -1 is below 1024; want at least that`},
+		"negative value length":          {`watch: {value: {max_bytes: -5}}`, `watch.value.max_bytes -5 is below 0; want at least that`},
+		"unknown policy":                 {`watch: {value: {policy: full}}`, `watch.value.policy "full" is unknown; want none, size, hash, text or base64`},
+		"redaction that shows the value": {`watch: {value: {redact: {action: text}}}`, `watch.value.redact.action "text" is unknown; want none, size or hash`},
+		"broken pattern":                 {`watch: {value: {redact: {keys: ["ok", "("]}}}`, "watch.value.redact.keys[1] \"(\": error parsing regexp: missing closing ): `(`; want a regular expression in RE2 syntax"},
+		"unknown prometheus":             {`status: {prometheus: "on"}`, `status.prometheus "on" is unknown; want auto, required or disabled`},
+		"unknown body":                   {`body: json`, `body "json" is unknown; want sentence or none`},
+		"unknown histogram":              {`histogram: exponential`, `histogram "exponential" is unknown; want explicit or none`},
+		"no prefixes":                    {`watch: {prefixes: []}`, `watch.prefixes is empty; use [""] for every key, or watch.enabled: false`},
+		"prefix twice":                   {`watch: {prefixes: [/a, /a]}`, `watch.prefixes[1] "/a" lies within watch.prefixes[0] "/a", its changes would come twice; remove it`},
+		"prefix within a prefix":         {`watch: {prefixes: [/a/b, /a]}`, `watch.prefixes[0] "/a/b" lies within watch.prefixes[1] "/a", its changes would come twice; remove it`},
+		"exclude everything":             {`watch: {exclude: [""]}`, `watch.exclude[0] "" excludes every key; remove it, or use watch.enabled: false`},
+		"exclude a whole prefix":         {`watch: {prefixes: [/a/b], exclude: [/a]}`, `watch.exclude[0] "/a" excludes all of watch.prefixes[0] "/a/b"; remove one of them`},
+		"label of ours":                  {`labels: {service.name: x}`, `labels.service.name "x" would replace what the receiver says itself; choose another name`},
+		"label without a name":           {`labels: {"": x}`, `labels has an empty name for "x"; give it one`},
+		"nothing to do":                  {`{watch: {enabled: false}, status: {enabled: false}}`, `watch.enabled and status.enabled are both false, so the receiver would do nothing; enable one, or remove the receiver`},
+		"typo":                           {`endpoint: a`, `unknown key "endpoint"; did you mean "endpoints"?`},
+		"letters swapped":                {`colection_interval: 1s`, `unknown key "colection_interval"; did you mean "collection_interval"?`},
+		"name of the earlier collector":  {`etcd_username: a`, `unknown key "etcd_username"; did you mean "username"?`},
+		"other receivers' name":          {`hosts: [a]`, `unknown key "hosts"; did you mean "endpoints"?`},
+		"typo below":                     {`watch: {prefix: [a]}`, `unknown key "watch.prefix"; did you mean "watch.prefixes"?`},
+		"typo far below":                 {`watch: {value: {redact: {key: [a]}}}`, `unknown key "watch.value.redact.key"; did you mean "watch.value.redact.keys"?`},
+		"typo in tls":                    {`tls: {ca: a}`, `unknown key "tls.ca"; known here are `},
+		"insecure outside tls":           {`insecure: true`, `unknown key "insecure"; did you mean "tls.insecure"?`},
+		"unknown event":                  {`events: {etcd.kv.putt: {enabled: true}}`, `unknown key "events.etcd.kv.putt"; did you mean "events.etcd.kv.put"?`},
+		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are batch, enabled, exclude, prefixes, prev_kv, value`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, tc.config)
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), tc.want)
+		})
+	}
+}
+
+func TestAllErrorsAreToldAtOnce(t *testing.T) {
+	_, err := load(t, `{endpoints: [x], timeout: 0s, body: json, watch: {value: {policy: full}}, username: u}`)
+	require.Error(t, err)
+	for _, path := range []string{"endpoints[0]", "timeout", "body", "watch.value.policy", "username"} {
+		assert.Contains(t, err.Error(), path)
+	}
+}
+
+func TestAPasswordAppearsInNoError(t *testing.T) {
+	_, err := load(t, `{username: u, password: hunter2, timeout: 0s, endpoints: [x]}`)
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestGoodInputIsAccepted(t *testing.T) {
+	for name, config := range map[string]string{
+		"nothing":                          `{}`,
+		"host and port":                    `endpoints: ["10.0.0.1:2379", "[::1]:2379", "etcd-0.etcd:2379"]`,
+		"trailing slash":                   `endpoints: ["http://a:2379/"]`,
+		"unix":                             `endpoints: ["unix:///run/etcd.sock"]`,
+		"TLS by scheme":                    `endpoints: ["https://a:1", "https://b:1"]`,
+		"TLS by presence":                  `{endpoints: ["a:1"], tls: {}}`,
+		"plain text, said explicitly":      `{endpoints: ["a:1"], tls: {insecure: true}}`,
+		"https with a CA":                  `{endpoints: ["https://a:1"], tls: {ca_file: /dev/null}}`,
+		"labels":                           `labels: {environment: prod}`,
+		"disjoint prefixes":                `watch: {prefixes: [/a/, /b/], exclude: [/a/x]}`,
+		"no delay":                         `initial_delay: 0s`,
+		"a metric and an event switched":   `{metrics: {etcd.db.size: {enabled: false}}, events: {etcd.member.status: {enabled: true}}}`,
+		"a resource attribute switched":    `resource_attributes: {server.port: {enabled: false}}`,
+		"retry switched off needs no time": `retry_on_failure: {enabled: false, initial_interval: 0s}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, config)
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+	c, err := load(t, `{}`)
+	require.NoError(t, err)
+	assert.Equal(t, newDefaultConfig(), c)
+	assert.Zero(t, c.RetryOnFailure.MaxElapsedTime, "never give up")
+	assert.True(t, c.Events.EtcdKvPut.Enabled)
+	assert.False(t, c.Events.EtcdMemberStatus.Enabled)
+}
+
+func TestValidateChangesNothing(t *testing.T) {
+	c, err := load(t, `{endpoints: ["a:1"], watch: {prefixes: [/a]}}`)
+	require.NoError(t, err)
+	again, err := load(t, `{endpoints: ["a:1"], watch: {prefixes: [/a]}}`)
+	require.NoError(t, err)
+	require.NoError(t, confmap.Validate(c))
+	assert.Equal(t, again, c)
+}
+
+func TestLabelsMayNotTakeTheNamesOfMetadataYAML(t *testing.T) {
+	var declared []string
+	attributes := reflect.TypeFor[metadata.ResourceAttributesConfig]()
+	for f := range attributes.Fields() {
+		declared = append(declared, f.Tag.Get("mapstructure"))
+	}
+	slices.Sort(declared)
+	assert.Equal(t, declared, resourceAttributes)
+}
+
+func TestREADMEHasEveryOption(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for key := range fieldsOf(reflect.TypeFor[Config]()) {
+		assert.True(t, strings.Contains(string(readme), "`"+key+"`"), "README.md does not mention the option %s", key)
+	}
+}

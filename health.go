@@ -1,0 +1,55 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdreceiver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+)
+
+// health joins what the roads report into the one status of the component: OK
+// when all are, else a recoverable error. It reports transitions only.
+type health struct {
+	host component.Host
+
+	mu     sync.Mutex
+	causes map[string]error // of the parts that are not well
+	bad    bool             // what was reported last
+}
+
+func newHealth(host component.Host) *health {
+	return &health{host: host, causes: map[string]error{}}
+}
+
+// report takes in the state of one part: nil if it is well.
+func (h *health) report(part string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.causes, part)
+	} else {
+		h.causes[part] = err
+	}
+	if bad := len(h.causes) > 0; bad != h.bad {
+		h.bad = bad
+		componentstatus.ReportStatus(h.host, h.eventLocked())
+	}
+}
+
+func (h *health) eventLocked() *componentstatus.Event {
+	if !h.bad {
+		return componentstatus.NewEvent(componentstatus.StatusOK)
+	}
+	var errs []error
+	for _, part := range slices.Sorted(maps.Keys(h.causes)) {
+		errs = append(errs, fmt.Errorf("%s: %w", part, h.causes[part]))
+	}
+	return componentstatus.NewRecoverableErrorEvent(errors.Join(errs...))
+}
