@@ -267,6 +267,5 @@ var resourceAttributes = []string{
 func newDefaultConfig() *Config {
 	c := createDefaultConfig().(*Config)
 	c.Events = metadata.DefaultEventsConfig()
-	c.RetryOnFailure.MaxElapsedTime = 0 // never give up: what is given up is lost
 	return c
 }

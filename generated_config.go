@@ -176,6 +176,8 @@ func (c *Config) Validate() error {
 }
 
 func createDefaultConfig() component.Config {
+	retryOnFailure := configretry.NewDefaultBackOffConfig()
+	retryOnFailure.MaxElapsedTime = 0
 	return &Config{
 		MetricsBuilder:     metadata.NewDefaultMetricsBuilderConfig(),
 		Body:               "sentence",
@@ -183,7 +185,7 @@ func createDefaultConfig() component.Config {
 		DiscoverMembers:    true,
 		Histogram:          "explicit",
 		InitialDelay:       1 * time.Second,
-		RetryOnFailure:     configretry.NewDefaultBackOffConfig(),
+		RetryOnFailure:     retryOnFailure,
 		Status:             NewDefaultStatusConfig(),
 		Timeout:            5 * time.Second,
 		TLS:                configoptional.Default(configtls.NewDefaultClientConfig()),

@@ -48,6 +48,9 @@ func (f *Format) NewBatch(res pcommon.Resource, now time.Time, capacity int) *Ba
 	return &Batch{format: f, logs: logs, records: sl.LogRecords(), observed: pcommon.NewTimestampFromTime(now)}
 }
 
+// Observed sets the time at which the records that follow were observed.
+func (b *Batch) Observed(now time.Time) { b.observed = pcommon.NewTimestampFromTime(now) }
+
 // Len is the number of records.
 func (b *Batch) Len() int { return b.records.Len() }
 

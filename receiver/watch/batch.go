@@ -31,9 +31,8 @@ type Bounds struct {
 // only, whenever it may be flushed.
 type batch struct {
 	bounds  Bounds
-	records *logrecord.Batch
+	records *logrecord.Batch // nil while empty
 	bytes   int
-	changes int   // with those that left no record
 	first   int64 // revision, 0 while empty
 	last    int64
 	timer   *time.Timer // runs while the batch is not empty
@@ -46,9 +45,9 @@ func (f *follower) newBatch() *batch {
 }
 
 // restart empties the batch.
-func (b *batch) restart(records *logrecord.Batch) {
+func (b *batch) restart() {
 	b.timer.Stop()
-	b.records, b.bytes, b.changes, b.first, b.last = records, 0, 0, 0, 0
+	b.records, b.bytes, b.first, b.last = nil, 0, 0, 0
 }
 
 func (b *batch) empty() bool { return b.first == 0 }
@@ -60,14 +59,14 @@ func (b *batch) full() bool {
 // due delivers when the oldest change has waited for long enough.
 func (b *batch) due() <-chan time.Time { return b.timer.C }
 
-// add takes one event in; recorded tells whether it left a record.
+// add takes one event in; recorded tells whether it left a record. An event that
+// leaves none counts all the same: the position moves past it.
 func (b *batch) add(ev *mvccpb.Event, subIndex int, excluded bool) (recorded bool) {
 	if b.empty() {
 		b.first = ev.Kv.ModRevision
 		b.timer.Reset(b.bounds.MaxDelay)
 	}
 	b.last = ev.Kv.ModRevision
-	b.changes++
 	if excluded || !b.records.Change(ev, subIndex) {
 		return false
 	}
@@ -88,7 +87,7 @@ func (f *follower) take(ctx context.Context, events []*mvccpb.Event, pending *ba
 		return nil
 	}
 	f.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(len(events)), sourceWatch)
-	subIndex, filtered := 0, 0
+	now, subIndex, filtered := time.Now(), 0, 0
 	for _, ev := range events {
 		if ev.Kv.ModRevision < f.next {
 			continue // servers before 3.5.22 and 3.6.2 can repeat old events (etcd issue 20221)
@@ -101,6 +100,10 @@ func (f *follower) take(ctx context.Context, events []*mvccpb.Event, pending *ba
 				}
 			}
 		}
+		if pending.empty() {
+			pending.records = f.newRecords()
+		}
+		pending.records.Observed(now)
 		if !pending.add(ev, subIndex, f.excluded(ev.Kv.Key)) {
 			filtered++
 		}
@@ -109,7 +112,7 @@ func (f *follower) take(ctx context.Context, events []*mvccpb.Event, pending *ba
 	if filtered > 0 {
 		f.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(filtered))
 	}
-	if pending.full() {
+	if !pending.empty() && pending.full() {
 		return f.flush(ctx, pending)
 	}
 	return nil
@@ -140,7 +143,7 @@ func (f *follower) flush(ctx context.Context, pending *batch) error {
 	}
 	f.next = pending.last + 1
 	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, pending.last, metric.WithAttributes(attribute.String("prefix", f.prefix)))
-	pending.restart(f.newRecords())
+	pending.restart()
 	return nil
 }
 

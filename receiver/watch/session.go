@@ -60,14 +60,14 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 			if r.err != nil {
 				return f.explain(r.err, conn)
 			}
-			if err := check(r.WatchResponse, pending); err != nil {
+			if err := check(r.WatchResponse, f.clusterID != 0); err != nil {
 				return f.explain(err, conn)
 			}
 			switch {
 			case r.Canceled:
 				return f.canceled(ctx, r.WatchResponse, conn)
 			case r.Created:
-				if err := f.created(ctx, r.WatchResponse, pending); err != nil {
+				if err := f.created(ctx, r.WatchResponse); err != nil {
 					return err
 				}
 				opened(conn, f.next)
@@ -143,11 +143,11 @@ func read(ctx context.Context, stream pb.Watch_WatchClient) <-chan response {
 }
 
 // check refuses what no etcd sends, so that nothing below meets it.
-func check(r *pb.WatchResponse, pending *batch) error {
+func check(r *pb.WatchResponse, created bool) error {
 	if r.Header == nil {
 		return errors.New("a response has no header")
 	}
-	if len(r.Events) > 0 && pending.records == nil {
+	if len(r.Events) > 0 && !created {
 		return errors.New("events came before the watch was created")
 	}
 	for _, ev := range r.Events {
@@ -160,7 +160,7 @@ func check(r *pb.WatchResponse, pending *batch) error {
 
 // created: the first stream fixes the position at the present; later ones check
 // that it is still the same cluster that answers.
-func (f *follower) created(ctx context.Context, r *pb.WatchResponse, pending *batch) error {
+func (f *follower) created(ctx context.Context, r *pb.WatchResponse) error {
 	clusterID, present := r.Header.ClusterId, r.Header.Revision+1
 	if f.clusterID != 0 && f.clusterID != clusterID {
 		before := f.clusterID
@@ -174,7 +174,6 @@ func (f *follower) created(ctx context.Context, r *pb.WatchResponse, pending *ba
 	if f.next == 0 {
 		f.next = present
 	}
-	pending.restart(f.newRecords())
 	return nil
 }
 
@@ -211,5 +210,5 @@ func (f *follower) gap(ctx context.Context, g logrecord.Gap) {
 }
 
 func (f *follower) newRecords() *logrecord.Batch {
-	return f.Format.NewBatch(f.resource, time.Now(), f.Batch.MaxRecords)
+	return f.Format.NewBatch(f.resource, time.Now(), min(f.Batch.MaxRecords, 1024))
 }
