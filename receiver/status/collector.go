@@ -183,7 +183,7 @@ func (c *Collector) take(ctx context.Context, a answered) {
 	}
 	m := c.view.members[a.by.memberID]
 	if m == nil {
-		m = &member{id: a.by.memberID, lastAnswer: a.at}
+		m = &member{id: a.by.memberID}
 		c.view.members[m.id] = m
 	}
 	m.update(&a.answer)
@@ -265,10 +265,10 @@ func (c *Collector) asks(memberID uint64) bool {
 func (c *Collector) unstarted(id uint64, name string) {
 	m := c.view.members[id]
 	if m == nil {
-		m = &member{id: id, name: name, lastAnswer: time.Now()}
+		m = &member{id: id, name: name}
 		c.view.members[id] = m
 	}
-	m.at, m.state, m.errorType = time.Now(), metadata.AttributeEtcdMemberStateUnreachable, "not_started"
+	m.lose(time.Now(), "not_started")
 	c.collected[m] = true
 }
 

@@ -68,7 +68,7 @@ func compareReachability(was, is *member, to *logrecord.Batch) {
 	case wasReachable && !is.reachable():
 		to.MemberUnreachable(is.event(), is.endpoint, is.errorType)
 	case !wasReachable && is.reachable():
-		to.MemberReachable(is.event(), is.endpoint, is.at.Sub(was.lastAnswer))
+		to.MemberReachable(is.event(), is.endpoint, is.at.Sub(was.lostAt))
 	}
 }
 

@@ -19,8 +19,8 @@ type member struct {
 	name     string
 	endpoint etcdclient.Endpoint // where it was asked last
 	state    metadata.AttributeEtcdMemberState
-	// lastAnswer is when it last answered, or was first heard of.
-	lastAnswer time.Time
+	// lostAt is when it was first found not to answer.
+	lostAt time.Time
 	// errorType is why it does not answer.
 	errorType string
 	facts
@@ -66,12 +66,10 @@ func (m *member) update(a *answer) {
 	m.endpoint, m.at = a.endpoint, a.at
 	m.metrics, m.members, m.alarms = a.metrics, a.members, a.alarms
 	if !a.answered() {
-		m.state = metadata.AttributeEtcdMemberStateUnreachable
-		m.errorType = etcdclient.ErrorType(a.failed[callStatus])
-		m.metrics, m.members, m.alarms = nil, nil, nil
+		m.lose(a.at, etcdclient.ErrorType(a.failed[callStatus]))
 		return
 	}
-	m.lastAnswer, m.errorType = a.at, ""
+	m.errorType = ""
 	for _, listed := range a.members {
 		if listed.ID == m.id {
 			m.name = listed.Name
@@ -82,6 +80,15 @@ func (m *member) update(a *answer) {
 	if m.hasLeader && (a.reads || m.learner) {
 		m.state = metadata.AttributeEtcdMemberStateHealthy
 	}
+}
+
+// lose notes that the member does not answer.
+func (m *member) lose(at time.Time, errorType string) {
+	if m.reachable() {
+		m.lostAt = at
+	}
+	m.at, m.state, m.errorType = at, metadata.AttributeEtcdMemberStateUnreachable, errorType
+	m.metrics, m.members, m.alarms = nil, nil, nil
 }
 
 // facts come from Status; where that is denied, from /metrics and the header.
@@ -113,8 +120,8 @@ func (a *answer) factsFromMetrics() facts {
 		revision: number(familyRevision),
 		dbSize:   number(familyDBSize), dbUsage: number(familyDBUsage), dbLimit: number(familyDBLimit),
 	}
-	if a.header != nil {
-		f.term, f.revision = a.header.RaftTerm, a.header.Revision
+	if a.header != nil { // of MemberList: it has a term, and no revision
+		f.term = a.header.RaftTerm
 		if f.leads {
 			f.leader = a.header.MemberId
 		}
