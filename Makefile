@@ -1,0 +1,137 @@
+# Copyright The etcdreceiver Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every target does its own set-up. Programs come from the Go module proxy at pinned versions: tools/go.mod and
+# tools/etcd/*/go.mod. What is built lies in bin/, _build/ and .cache/, which git ignores.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+# A checkout that is no plain clone has no version that Go could stamp.
+export GOFLAGS ?= -buildvcs=false
+
+# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m.
+FOR ?= 0
+MEMBERS ?= 3
+KEEP ?=
+FUZZTIME ?= 10s
+
+DISTRIBUTION := _build/otelcol-etcd
+ETCD_MINORS := 3.5 3.6 3.7
+ETCDS := $(ETCD_MINORS:%=.cache/etcd/%/etcd)
+
+# What the suites find their programs by.
+TEST_ENV = OTELCOL_ETCD="$(CURDIR)/$(DISTRIBUTION)" ETCD_BIN_DIR="$(CURDIR)/.cache/etcd"
+
+# Modules that have code of ours to check. test/ and test/bench/ are modules of their own, so that users of the receiver
+# do not inherit what the suites need.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard test/go.mod test/bench/go.mod))
+
+# Builds a prerequisite now, after a line that says how far the target is: $(call step,1/4,what it is,file to build).
+# A prerequisite in the usual place would be built before the first line is printed.
+step = @echo "[$(1)] $(2)"; $(if $(3),$(MAKE) -s $(3))
+
+##@ Use
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m"
+
+.PHONY: run
+run: ## Start an etcd cluster, a workload and the collector, and show what it sees (FOR=30s, else until Ctrl-C).
+	$(call step,1/4,etcd $(call etcd_version,3.6),.cache/etcd/3.6/etcd)
+	$(call step,2/4,the collector distribution,$(DISTRIBUTION))
+	$(call step,3/4,the demo)
+	@go build -o bin/demo ./cmd/demo
+	$(call step,4/4,running; Ctrl-C ends it)
+	@exec bin/demo -etcd .cache/etcd/3.6/etcd -collector $(DISTRIBUTION) -for $(FOR) -members $(MEMBERS) $(if $(KEEP),-keep)
+
+.PHONY: build
+build: ## Build the collector distribution, _build/otelcol-etcd.
+	$(call step,1/1,the collector distribution,$(DISTRIBUTION))
+
+##@ Check
+.PHONY: test
+test: ## Run all tests, with real etcds of every supported minor and the race detector.
+	$(call step,1/8,etcd 3.4 from Debian)
+	@tools/etcd/fetch-3.4.sh .cache/etcd/3.4
+	$(call step,2/8,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS))
+	$(call step,3/8,the collector distribution,$(DISTRIBUTION))
+	$(call step,4/8,generated code is up to date)
+	@MAKE="$(MAKE)" tools/check-generated.sh
+	$(call step,5/8,one collector release)
+	@tools/check-release.sh $(MODULES) _build
+	$(call step,6/8,go vet)
+	@for module in $(MODULES); do (cd $$module && go vet ./...); done
+	$(call step,7/8,go test)
+	@race=$$(tools/race-flag.sh); \
+	  tools/patiently.sh "compiling the tests takes a minute or two the first time" env $(TEST_ENV) go test $$race ./...
+	$(call step,8/8,go test of the suites in test/)
+	@if [ ! -f test/go.mod ]; then echo "!! THE SUITES ARE SKIPPED: test/go.mod does not exist"; exit 0; fi; \
+	  race=$$(tools/race-flag.sh); cd test && "$(CURDIR)/tools/patiently.sh" "real clusters, several minutes" env $(TEST_ENV) go test $$race ./...
+
+.PHONY: lint
+lint: ## Check format (gofumpt), go vet and staticcheck.
+	$(call step,1/4,gofumpt and staticcheck,bin/gofumpt bin/staticcheck)
+	$(call step,2/4,format)
+	@files=$$($(GOFUMPT) -l); if [ -n "$$files" ]; then echo "!! not formatted, \`make fmt\` does it:"; echo "$$files"; exit 1; fi
+	$(call step,3/4,go vet)
+	@for module in $(MODULES); do (cd $$module && go vet ./...); done
+	$(call step,4/4,staticcheck)
+	@for module in $(MODULES); do (cd $$module && "$(CURDIR)/bin/staticcheck" ./...); done
+
+.PHONY: fmt
+fmt: bin/gofumpt ## Format the code: what lint complains about.
+	@$(GOFUMPT) -w
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	@go test -run '^$$' -bench . -benchmem ./...
+	@if [ -f test/bench/go.mod ]; then cd test/bench && $(TEST_ENV) go test -run '^$$' -bench . -benchmem ./...; fi
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for a moment (FUZZTIME=10s).
+	@tools/fuzz.sh $(FUZZTIME)
+
+##@ Maintain
+.PHONY: generate
+generate: bin/mdatagen ## Generate code, schema and documentation from metadata.yaml.
+	@tools/generate.sh
+
+.PHONY: clean
+clean: ## Remove all that was built.
+	rm -rf bin _build .cache
+
+# All Go files that are written by hand.
+GOFUMPT = find . \( -name _build -o -name .cache -o -name .git \) -prune -o -name '*.go' -print0 | \
+  { xargs -0 grep -LZ '^// Code generated .* DO NOT EDIT' || true; } | xargs -0 bin/gofumpt
+
+# The pinned version of an etcd minor.
+etcd_version = $(shell sed -n 's|.*go.etcd.io/etcd/server/v3 v\([^ ]*\).*|\1|p' tools/etcd/$(1)/go.mod)
+
+TOOL_builder := go.opentelemetry.io/collector/cmd/builder
+TOOL_mdatagen := go.opentelemetry.io/collector/cmd/mdatagen
+TOOL_staticcheck := honnef.co/go/tools/cmd/staticcheck
+TOOL_gofumpt := mvdan.cc/gofumpt
+
+bin/builder bin/mdatagen bin/staticcheck bin/gofumpt: bin/%: tools/go.mod tools/go.sum
+	@tools/patiently.sh "building $* from the Go module proxy" go -C tools build -trimpath -o ../bin/ $(TOOL_$*)
+	@touch $@ # Go leaves a program alone that is up to date, and make would ask again
+
+$(ETCDS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
+	@tools/patiently.sh "building etcd $(call etcd_version,$*) from the Go module proxy (about a minute the first time)" \
+	  env CGO_ENABLED=0 go -C tools/etcd/$* build -trimpath -ldflags "-s -w" -o ../../../$(@D)/ tool
+	@mv $(@D)/server $@
+
+# All that the distribution is compiled from: the root module without tests and without programs of its own.
+SOURCES := $(shell find . \( -name _build -o -name .cache -o -name .git -o -path ./cmd -o -path ./test -o -path ./tools \) -prune \
+  -o -type f \( -name '*.go' -o -name '*.o' \) ! -name '*_test.go' -print)
+
+$(DISTRIBUTION): builder-config.yaml go.mod go.sum bin/builder $(SOURCES)
+	@tools/patiently.sh "building otelcol-etcd with ocb (three CPU minutes the first time)" bin/builder --config builder-config.yaml >&2
+	@touch $@

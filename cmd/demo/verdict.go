@@ -1,0 +1,49 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// problems says what keeps the demo from being a success right now.
+func (d *demo) problems() []string {
+	problems := d.ledger.balance().problems()
+	report := d.members.report()
+	for _, m := range d.cluster.Members() {
+		if !slices.Contains(report.answered, m.Name) {
+			problems = append(problems, "no metrics about member "+m.Name+" as a reachable member")
+		}
+	}
+	if report.points == 0 {
+		problems = append(problems, "no metrics arrived")
+	}
+	return problems
+}
+
+// judge prints the summary and gives an error if the demo failed.
+func (d *demo) judge(w *workload) error {
+	problems := d.problems()
+	d.out.print(d.members.lines()...)
+	d.out.print(summary(d.ledger.balance(), d.members.report(), w.failed, len(d.cluster.Members()))...)
+	if len(problems) > 0 {
+		return errors.New("FAILED: " + strings.Join(problems, "; "))
+	}
+	d.out.print("PASSED: every change arrived exactly once")
+	return nil
+}
+
+// summary shows the numbers of a run.
+func summary(b balance, r report, unconfirmed, members int) []string {
+	return []string{
+		fmt.Sprintf("changes    written %d puts and %d deletes; arrived %d and %d, with the expired sessions", b.puts, b.deletes, b.putRecords, b.deleteRecords),
+		fmt.Sprintf("writes     %d without a confirmation (no leader)", unconfirmed),
+		fmt.Sprintf("revisions  %d..%d: %d seen, %d missing, %d changes twice", b.first, b.last, b.revisions, len(b.holes), len(b.twice)),
+		fmt.Sprintf("members    %d of %d reported: %s", len(r.answered), members, strings.Join(r.answered, ", ")),
+		fmt.Sprintf("metrics    %d data points in %d batches", r.points, r.batches),
+	}
+}
