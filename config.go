@@ -4,6 +4,7 @@
 package etcdreceiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -110,7 +111,13 @@ func validateTLS(c *Config) error {
 	if tls.ReloadInterval < 0 {
 		errs = append(errs, fmt.Errorf("tls.reload_interval %s is negative; want a positive duration, for example 5m", tls.ReloadInterval))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if _, err := etcdclient.LoadTLS(context.Background(), *tls); err != nil {
+		return fmt.Errorf("%w; want PEM files that belong together", err)
+	}
+	return nil
 }
 
 func validatePair(tls *configtls.ClientConfig) error {

@@ -33,6 +33,8 @@ func load(t *testing.T, text string) (*Config, error) {
 
 func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 	unreadable := filepath.Join(t.TempDir(), "absent.pem")
+	broken := filepath.Join(t.TempDir(), "broken.pem")
+	require.NoError(t, os.WriteFile(broken, []byte("not PEM"), 0o600))
 	for name, tc := range map[string]struct{ config, want string }{
 		"malformed endpoint":             {`endpoints: [etcd-1]`, `endpoints[0] "etcd-1" is not host:port; want for example 10.0.0.1:2379 or [::1]:2379`},
 		"path in an endpoint":            {`endpoints: ["a:1", "etcd-2:2379/v3"]`, `endpoints[1] "etcd-2:2379/v3" has a path; want host:port or http(s)://host:port`},
@@ -50,6 +52,7 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"certificate without key":        {`tls: {cert_file: /dev/null}`, `tls.cert_file "/dev/null" is set but tls.key_file is not; a client certificate needs both`},
 		"key without certificate":        {`tls: {key_file: /dev/null}`, `tls.key_file "/dev/null" is set but tls.cert_file is not; a client certificate needs both`},
 		"unreadable file":                {`tls: {ca_file: ` + unreadable + `}`, `tls.ca_file "` + unreadable + `" cannot be read: no such file or directory; check the path and its permissions`},
+		"file that is no certificate":    {`tls: {ca_file: ` + broken + `}`, `tls with ca_file "` + broken + `", cert_file "" and key_file "": failed to load TLS config: failed to load CA CertPool File: failed to parse cert`},
 		"negative reload":                {`tls: {reload_interval: -1s}`, `tls.reload_interval -1s is negative; want a positive duration, for example 5m`},
 		"user without password":          {`username: otel`, `username "otel" has no password; set password, for example ${env:ETCD_PASSWORD}`},
 		"password without user":          {`password: x`, `password is set but username is not; set username, or remove password`},
@@ -122,7 +125,6 @@ func TestGoodInputIsAccepted(t *testing.T) {
 		"TLS by scheme":                    `endpoints: ["https://a:1", "https://b:1"]`,
 		"TLS by presence":                  `{endpoints: ["a:1"], tls: {}}`,
 		"plain text, said explicitly":      `{endpoints: ["a:1"], tls: {insecure: true}}`,
-		"https with a CA":                  `{endpoints: ["https://a:1"], tls: {ca_file: /dev/null}}`,
 		"labels":                           `labels: {environment: prod}`,
 		"disjoint prefixes":                `watch: {prefixes: [/a/, /b/], exclude: [/a/x]}`,
 		"no delay":                         `initial_delay: 0s`,

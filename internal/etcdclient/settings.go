@@ -68,9 +68,14 @@ func (s Settings) tlsConfig(ctx context.Context, secure bool) (*tls.Config, erro
 	if s.TLS != nil {
 		settings = *s.TLS
 	}
+	return LoadTLS(ctx, settings)
+}
+
+// LoadTLS reads the certificate files. Its error names them.
+func LoadTLS(ctx context.Context, settings configtls.ClientConfig) (*tls.Config, error) {
 	config, err := settings.LoadTLSConfig(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("tls with ca_file %q, cert_file %q and key_file %q: %w", settings.CAFile, settings.CertFile, settings.KeyFile, err)
 	}
 	return config, nil
 }

@@ -9,12 +9,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/goleak"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	healthy     = metadata.AttributeEtcdMemberStateHealthy

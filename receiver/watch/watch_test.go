@@ -1,0 +1,225 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+	"github.com/etcdreceiver/etcdreceiver/internal/redact"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// follow makes a follower of cluster 1 whose batches go to deliver.
+func follow(t testing.TB, bounds Bounds, deliver Deliver) *follower {
+	t.Helper()
+	telemetry, err := metadata.NewTelemetryBuilder(componenttest.NewNopTelemetrySettings())
+	require.NoError(t, err)
+	f := &follower{Watcher: &Watcher{
+		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}},
+		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size}},
+		Resource: &resource.Builder{}, Deliver: deliver, Telemetry: telemetry, Logger: zap.NewNop(),
+	}}
+	f.identify(1)
+	return f
+}
+
+func events(revision int64, keys ...string) []*mvccpb.Event {
+	var out []*mvccpb.Event
+	for _, k := range keys {
+		out = append(out, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte(k), Value: []byte("v"), ModRevision: revision, CreateRevision: revision, Version: 1}})
+	}
+	return out
+}
+
+// batches collects what is delivered: the revisions of each batch.
+func batches(out *[][]int64) Deliver {
+	return func(_ context.Context, logs plog.Logs) error {
+		var revisions []int64
+		for _, lr := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+			r, _ := lr.Attributes().Get("etcd.kv.mod_revision")
+			revisions = append(revisions, r.Int())
+		}
+		*out = append(*out, revisions)
+		return nil
+	}
+}
+
+func TestABatchNeverSplitsARevision(t *testing.T) {
+	var got [][]int64
+	f := follow(t, Bounds{MaxRecords: 3, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&got))
+	pending := f.newBatch()
+	ctx := context.Background()
+	var response []*mvccpb.Event
+	response = append(response, events(5, "a")...)
+	response = append(response, events(6, "a", "b", "c", "d")...)
+	response = append(response, events(7, "a")...)
+	require.NoError(t, f.take(ctx, response, pending))
+	assert.EqualValues(t, 7, f.next, "revision 7 waits for more")
+	require.NoError(t, f.flush(ctx, pending))
+	assert.EqualValues(t, 8, f.next)
+	assert.Equal(t, [][]int64{{5, 6, 6, 6, 6}, {7}}, got)
+}
+
+func TestABatchIsClosedByBytesToo(t *testing.T) {
+	var got [][]int64
+	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 4, MaxDelay: time.Hour}, batches(&got))
+	pending := f.newBatch()
+	require.NoError(t, f.take(context.Background(), append(events(5, "a"), events(6, "b")...), pending))
+	assert.Equal(t, [][]int64{{5, 6}}, got)
+}
+
+func TestThePositionStaysWhereThePipelineDidNotAccept(t *testing.T) {
+	f := follow(t, Bounds{MaxRecords: 1, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(context.Context, plog.Logs) error { return context.Canceled })
+	f.next = 5
+	require.ErrorIs(t, f.take(context.Background(), events(5, "a"), f.newBatch()), context.Canceled)
+	assert.EqualValues(t, 5, f.next)
+}
+
+func TestThePositionPassesWhatLeavesNoRecord(t *testing.T) {
+	var got [][]int64
+	f := follow(t, Bounds{MaxRecords: 1, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&got))
+	pending := f.newBatch()
+	require.NoError(t, f.take(context.Background(), events(5, "/skip/a"), pending))
+	require.NoError(t, f.flush(context.Background(), pending))
+	assert.EqualValues(t, 6, f.next)
+	assert.Empty(t, got)
+}
+
+func TestSubIndexCountsWithinARevisionAlsoWhatIsExcluded(t *testing.T) {
+	var got []int64
+	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(_ context.Context, logs plog.Logs) error {
+		for _, lr := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+			i, _ := lr.Attributes().Get("etcd.kv.sub_index")
+			got = append(got, i.Int())
+		}
+		return nil
+	})
+	pending := f.newBatch()
+	ctx := context.Background()
+	require.NoError(t, f.take(ctx, append(events(5, "a", "/skip/b", "c"), events(6, "a")...), pending))
+	require.NoError(t, f.take(ctx, events(7, "a", "b"), pending))
+	require.NoError(t, f.flush(ctx, pending))
+	assert.Equal(t, []int64{0, 2, 0, 0, 1}, got)
+}
+
+func TestEventsBelowThePositionAreNotRepeated(t *testing.T) {
+	var got [][]int64
+	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&got))
+	f.next = 6
+	pending := f.newBatch()
+	require.NoError(t, f.take(context.Background(), append(events(5, "a"), events(6, "a")...), pending))
+	require.NoError(t, f.flush(context.Background(), pending))
+	assert.Equal(t, [][]int64{{6}}, got)
+}
+
+func TestARefusalForGoodIsFollowedByAGapAndTheStreamGoesOn(t *testing.T) {
+	var names []string
+	f := follow(t, Bounds{MaxRecords: 2, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(_ context.Context, logs plog.Logs) error {
+		lr := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+		names = append(names, lr.EventName()+" "+lr.Body().Str())
+		if len(names) == 1 {
+			return &delivery.RefusedError{Records: 2, Cause: fmt.Errorf("no")}
+		}
+		return nil
+	})
+	require.NoError(t, f.take(context.Background(), append(events(5, "a"), events(6, "b")...), f.newBatch()))
+	assert.EqualValues(t, 7, f.next)
+	assert.Equal(t, []string{"etcd.kv.put put a rev 5 (1 B, version 1)", "etcd.watch.gap revisions 5..6 missing: refused"}, names)
+}
+
+func TestWhatNoEtcdSendsIsAnErrorAndNoPanic(t *testing.T) {
+	header := &pb.ResponseHeader{ClusterId: 1, Revision: 5}
+	for name, tc := range map[string]struct {
+		response *pb.WatchResponse
+		created  bool
+		want     string
+	}{
+		"good":                  {&pb.WatchResponse{Header: header, Events: events(5, "a")}, true, ""},
+		"no header":             {&pb.WatchResponse{}, true, "no header"},
+		"events before created": {&pb.WatchResponse{Header: header, Events: events(5, "a")}, false, "before the watch was created"},
+		"an event without key":  {&pb.WatchResponse{Header: header, Events: []*mvccpb.Event{{}}}, true, "no key"},
+		"a nil event":           {&pb.WatchResponse{Header: header, Events: []*mvccpb.Event{nil}}, true, "no key"},
+		"revision 0":            {&pb.WatchResponse{Header: header, Events: events(0, "a")}, true, "no revision"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := check(tc.response, tc.created)
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), tc.want)
+		})
+	}
+}
+
+func TestTheReasonOfACancelledWatchBecomesAStatusAgain(t *testing.T) {
+	for reason, want := range map[string]codes.Code{
+		"rpc error: code = PermissionDenied desc = etcdserver: permission denied": codes.PermissionDenied,
+		"rpc error: code = Unavailable desc = etcdserver: no leader":              codes.Unavailable,
+		"etcdserver: mvcc: something":                                             codes.Unknown,
+		"rpc error: code = Nonsense desc = x":                                     codes.Unknown,
+		"":                                                                        codes.Unknown,
+	} {
+		t.Run(reason, func(t *testing.T) {
+			err := cancelError(reason)
+			assert.Equal(t, want, status.Code(err))
+			assert.NotEmpty(t, status.Convert(err).Message())
+		})
+	}
+}
+
+func TestKeyRangeCoversAPrefix(t *testing.T) {
+	for prefix, want := range map[string][2]string{
+		"":        {"\x00", "\x00"},
+		"/a/":     {"/a/", "/a0"},
+		"a\xff":   {"a\xff", "b"},
+		"\xff":    {"\xff", "\x00"},
+		"/a/\x0f": {"/a/\x0f", "/a/\x10"},
+	} {
+		key, end := keyRange(prefix)
+		assert.Equal(t, want, [2]string{string(key), string(end)})
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	f := follow(b, Bounds{MaxRecords: 1024, MaxBytes: 1 << 30, MaxDelay: time.Hour}, func(context.Context, plog.Logs) error { return nil })
+	f.Format.Values.Keys, _ = redact.Compile([]string{"^/registry/secrets/", "(?i)(password|passwd|secret|token|credential)"})
+	const size = 1024
+	var response []*mvccpb.Event
+	for i := range size {
+		ev := events(int64(i+1), fmt.Sprintf("/config/service/%d/replicas", i))[0]
+		ev.Kv.Value = make([]byte, 100)
+		ev.PrevKv = &mvccpb.KeyValue{Key: ev.Kv.Key, Value: make([]byte, 100), ModRevision: 1, CreateRevision: 1, Version: 1}
+		response = append(response, ev)
+	}
+	pending := f.newBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		f.next = 0
+		if err := f.take(context.Background(), response, pending); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/event")
+}
