@@ -60,7 +60,7 @@ type Collector struct {
 	// collected are the members whose answer has not left yet.
 	collected map[*member]bool
 	inFlight  int
-	failure   error // of the last member that did not answer
+	failure   error // why the last silent member told nothing
 	told      teller
 }
 

@@ -89,6 +89,9 @@ func (c *Collector) tellStatus(a *answer) {
 	if c.Cluster.Username() == "" {
 		message = fmt.Sprintf("etcd %s has auth on and no user is configured: set username and password; %s", version, instead)
 	}
+	if a.header == nil { // not even the member list was answered
+		c.failure = fmt.Errorf("%s: %s", a.endpoint, message)
+	}
 	c.told.warn("denied", message, message, zap.Error(err))
 }
 
@@ -111,7 +114,7 @@ func (c *Collector) explain(a *answer, name call) error {
 	return etcdclient.Explain(a.failed[name], a.endpoint, c.Cluster.Username())
 }
 
-// report tells whether the cluster answers at all.
+// report tells whether anything is known of the cluster.
 func (c *Collector) report() {
 	if c.failure == nil {
 		c.Report(nil)
@@ -123,5 +126,5 @@ func (c *Collector) report() {
 			return
 		}
 	}
-	c.Report(fmt.Errorf("no member of the etcd cluster answers: %w", c.failure))
+	c.Report(fmt.Errorf("no member of the etcd cluster tells its status: %w", c.failure))
 }

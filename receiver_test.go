@@ -1,0 +1,80 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdreceiver
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+)
+
+// statusHost notes the component status.
+type statusHost struct {
+	component.Host
+	events []*componentstatus.Event
+}
+
+func (h *statusHost) Report(ev *componentstatus.Event) { h.events = append(h.events, ev) }
+
+func TestHealthReportsTransitionsAndAllCauses(t *testing.T) {
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	h := newHealth(host)
+	h.report("status", nil)
+	assert.Empty(t, host.events, "well from the start is no news")
+
+	h.report("watch /b", errors.New("second"))
+	h.report("watch /b", errors.New("second again"))
+	h.report("status", errors.New("first"))
+	require.Len(t, host.events, 1)
+	assert.Equal(t, componentstatus.StatusRecoverableError, host.events[0].Status())
+	assert.EqualError(t, host.events[0].Err(), "watch /b: second")
+
+	h.report("watch /b", nil)
+	require.Len(t, host.events, 1, "status is still not well")
+	h.report("status", nil)
+	require.Len(t, host.events, 2)
+	assert.Equal(t, componentstatus.StatusOK, host.events[1].Status())
+}
+
+func TestPipelinesOfOneConfigurationShareOneReceiver(t *testing.T) {
+	factory := NewFactory()
+	settings := receivertest.NewNopSettings(metadata.Type)
+	config, other := factory.CreateDefaultConfig(), factory.CreateDefaultConfig()
+	ctx := context.Background()
+
+	logs, err := factory.CreateLogs(ctx, settings, config, consumertest.NewNop())
+	require.NoError(t, err)
+	metrics, err := factory.CreateMetrics(ctx, settings, config, consumertest.NewNop())
+	require.NoError(t, err)
+	assert.Same(t, logs, metrics)
+
+	third, err := factory.CreateMetrics(ctx, settings, other, consumertest.NewNop())
+	require.NoError(t, err)
+	assert.NotSame(t, metrics, third)
+
+	require.NoError(t, logs.Shutdown(ctx))
+	fresh, err := factory.CreateLogs(ctx, settings, config, consumertest.NewNop())
+	require.NoError(t, err)
+	assert.NotSame(t, logs, fresh, "a receiver that was shut down is not used again")
+	require.NoError(t, errors.Join(metrics.Shutdown(ctx), third.Shutdown(ctx), fresh.Shutdown(ctx)))
+}
+
+func TestShutdownBeforeStartEndsInAReceiverThatDoesNothing(t *testing.T) {
+	factory := NewFactory()
+	r, err := factory.CreateLogs(context.Background(), receivertest.NewNopSettings(metadata.Type), factory.CreateDefaultConfig(), consumertest.NewNop())
+	require.NoError(t, err)
+	require.NoError(t, r.Shutdown(context.Background()))
+	require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
+	require.NoError(t, r.Shutdown(context.Background()))
+}
