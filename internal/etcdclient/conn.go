@@ -113,8 +113,9 @@ func (c *Conn) config(ctx context.Context) clientv3.Config {
 		DialKeepAliveTimeout: keepaliveTimeout,
 		Logger:               zap.NewNop(), // it would repeat each failure; we tell changes of state
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMaxDelay},
-			MinConnectTimeout: c.timeout,
+			// A first attempt to connect ends before the call that waits for it, so that the call tells why it failed.
+			Backoff:           backoff.Config{BaseDelay: min(time.Second, c.timeout/2), Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMaxDelay},
+			MinConnectTimeout: c.timeout * 3 / 4,
 		})},
 	}
 }

@@ -68,16 +68,25 @@ func remedy(err error, endpoint Endpoint, username string) string {
 		return "auth is on: set username and password"
 	case has("permission denied"):
 		return fmt.Sprintf("grant the user a role that reads all keys: etcdctl role add otel; etcdctl role grant-permission otel --prefix=true read ''; etcdctl user grant-role %s otel", username)
-	case errors.As(err, &notTLS), has("first record does not look like a TLS handshake"), has("server gave HTTP response to HTTPS client"):
+	case errors.As(err, &notTLS), has("first record does not look like a TLS handshake"), has("server gave HTTP response to HTTPS client"), has("handshake failed: EOF"):
+		// etcd without TLS hangs up on a TLS client, hence the EOF.
 		return "the server speaks plain text: use http:// and no tls"
 	case errors.As(err, &unknownAuthority), has("certificate signed by unknown authority"):
 		return "set tls.ca_file to the CA of etcd's server certificate"
-	case has("certificate required"), has("bad certificate"):
-		return "etcd wants a client certificate: set tls.cert_file and tls.key_file"
-	case endpoint.Plain() && (has("error reading server preface") || has("connection reset") || has("EOF") || has("malformed HTTP response")):
+	case has("certificate is valid for"), has("certificate is not valid for"), has("doesn't contain any IP SANs"):
+		return "use a host that the server's certificate names, or set tls.server_name_override to one"
+	case has("remote error: tls: certificate required"), has("remote error: tls: bad certificate"), has("remote error: tls: unknown certificate authority"):
+		// Which of them depends on the Go version that etcd was built with.
+		return "etcd wants a client certificate of a CA that it trusts: set tls.cert_file and tls.key_file"
+	case endpoint.Secure() && (has("broken pipe") || has("connection reset") || has("EOF")):
+		// TLS 1.3 refuses a client after the handshake, and the alert can be lost.
+		return "if etcd wants a client certificate, set tls.cert_file and tls.key_file; else it may not be an etcd client port"
+	case endpoint.Plain() && (has("error reading server preface") || has("broken pipe") || has("connection reset") || has("EOF") || has("malformed HTTP response")):
 		return "if the server speaks TLS, use https:// or set tls; else it may not be an etcd client port"
-	case has("unknown service") || has("Unimplemented") || has("unexpected HTTP status code") || has("malformed header") || has("unexpected content-type") || has("http2: frame too large") || has("error reading server preface"):
+	case has("unknown service") || has("Unimplemented") || has("unexpected HTTP status code") || has("malformed header") || has("unexpected content-type") || has("http2: frame too large") || has("error reading server preface") || has("no application protocol"):
 		return "this does not look like an etcd client port"
+	case has("deadline exceeded"):
+		return "no answer in time: the member may be overloaded or frozen, or this is not an etcd client port"
 	case has("connection refused"), has("no such host"), has("no such file or directory"):
 		return "check endpoints, and that etcd runs"
 	}

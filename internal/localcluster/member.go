@@ -4,6 +4,7 @@
 package localcluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type Member struct {
 	learner bool // when it was added
 
 	mu      sync.Mutex
+	binary  string         // instead of the cluster's, unless empty
 	proc    *child.Process // nil before the first start
 	guarded bool           // from now on an end of proc is unwanted
 }
@@ -82,6 +84,13 @@ func (m *Member) Resume() error { return m.process().Resume() }
 // See Cluster.Restart for members that need each other.
 func (m *Member) Restart(ctx context.Context) error { return m.cluster.Restart(ctx, m) }
 
+// SetBinary makes the next start of the member use another etcd program, as an upgrade does.
+func (m *Member) SetBinary(path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.binary = path
+}
+
 func (m *Member) process() *child.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,7 +112,7 @@ func (m *Member) launch() error {
 	if m.proc != nil && !ended(m.proc) {
 		return fmt.Errorf("start member %s: it is running (pid %d)", m.Name, m.proc.PID())
 	}
-	cfg := child.Config{Path: m.cluster.cfg.Binary, Args: m.args, Env: environment()}
+	cfg := child.Config{Path: cmp.Or(m.binary, m.cluster.cfg.Binary), Args: m.args, Env: environment()}
 	if m.cluster.log != nil {
 		cfg.LogTo = m.cluster.log.named(m.Name)
 	}

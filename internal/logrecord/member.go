@@ -87,7 +87,11 @@ func (b *Batch) MemberUnreachable(m Member, e etcdclient.Endpoint, errorType str
 	if lr, ok := b.about(b.format.Events.EtcdMemberUnreachable, "etcd.member.unreachable", plog.SeverityNumberWarn, m); ok {
 		lr.Attributes().PutStr("error.type", errorType)
 		putServer(lr.Attributes(), e)
-		b.say(lr, fmt.Appendf(b.sentence, "member %s does not answer at %s: %s", m, e.Address(), errorType))
+		at := ""
+		if e != (etcdclient.Endpoint{}) { // a member that has not started has told none
+			at = " at " + e.Address()
+		}
+		b.say(lr, fmt.Appendf(b.sentence, "member %s does not answer%s: %s", m, at, errorType))
 	}
 }
 

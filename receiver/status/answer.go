@@ -65,7 +65,11 @@ func ask(ctx context.Context, conn *etcdclient.Conn, timeout time.Duration, with
 	}
 	a.run(ctx, timeout, calls)
 	a.take(status, members)
-	// A learner serves no linearizable read, and a denied one proves that the member has a leader.
+	if a.status.GetIsLearner() { // it serves neither: "rpc not supported for learner"
+		delete(a.failed, callMembers)
+		delete(a.failed, callRead)
+	}
+	// A denied read proves that the member has a leader.
 	a.reads = a.failed[callRead] == nil || etcdclient.IsDenied(a.failed[callRead])
 	if etcdclient.IsDenied(a.failed[callStatus]) {
 		// Status lists the alarms too, and costs etcd no raft proposal.

@@ -80,7 +80,8 @@ type answered struct {
 }
 
 // stragglers is how long a collection waits for all members before it lets go
-// what it has. A healthy member on a LAN answers in a few milliseconds.
+// what it has; half of the interval, if that is shorter. A healthy member on a LAN
+// answers in a few milliseconds.
 const stragglers = 500 * time.Millisecond
 
 // Run collects until ctx ends. It returns when all its goroutines have ended.
@@ -105,7 +106,7 @@ func (c *Collector) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 			tick.Reset(c.Interval)
-			late.Reset(stragglers)
+			late.Reset(min(stragglers, c.Interval/2))
 			c.begin(ctx)
 		case a := <-c.answers:
 			c.take(ctx, a)
@@ -174,12 +175,12 @@ func (c *Collector) take(ctx context.Context, a answered) {
 	if ctx.Err() != nil {
 		return
 	}
-	c.count(ctx, &a.answer)
 	if a.header != nil {
 		c.identify(a.by, a.header.ClusterId, a.header.MemberId)
 	}
+	c.count(ctx, &a)
 	if a.by.memberID == 0 {
-		return // an endpoint that never answered: nobody knows whose it is
+		return // an endpoint that never told: nobody knows whose it is
 	}
 	m := c.view.members[a.by.memberID]
 	if m == nil {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc/codes"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 )
@@ -47,16 +48,16 @@ func (t *teller) recovered(about string) bool {
 
 // count counts and tells the failed calls of one answer. A failed call is a part
 // that is missing from this collection, and never more than that.
-func (c *Collector) count(ctx context.Context, a *answer) {
+func (c *Collector) count(ctx context.Context, a *answered) {
 	c.Telemetry.ReceiverEtcdScrapeDuration.Record(ctx, a.took.Seconds())
 	for name, err := range a.failed {
 		c.Telemetry.ReceiverEtcdScrapeErrors.Add(ctx, 1, metric.WithAttributes(
 			attribute.String("call", string(name)), attribute.String("error.type", etcdclient.ErrorType(err))))
 	}
-	c.tellMember(a)
+	c.tellMember(&a.answer)
 	if a.answered() {
 		c.tellStatus(a)
-		c.tellMetrics(a)
+		c.tellMetrics(&a.answer)
 	}
 }
 
@@ -72,27 +73,42 @@ func (c *Collector) tellMember(a *answer) {
 	c.told.warn(about, etcdclient.ErrorType(c.failure), "the member does not answer", zap.Error(c.failure))
 }
 
-// tellStatus names the grant that is missing. On etcd 3.4.45 and 3.6.0 to 3.6.8
-// Status needs the role root (measured on 15 releases).
-func (c *Collector) tellStatus(a *answer) {
+// tellStatus says that Status is denied, and what to do.
+func (c *Collector) tellStatus(a *answered) {
 	err := a.failed[callStatus]
 	if !etcdclient.IsDenied(err) {
 		c.told.recovered("denied")
 		return
 	}
-	instead := "nothing else answers: switch status.prometheus on"
-	if a.metrics != nil {
-		instead = "reading /metrics instead"
-	}
-	version := a.metrics.label(familyVersion, "server_version")
-	message := fmt.Sprintf("etcd user %q may not call Status on etcd %s (needs the role root there); %s", c.Cluster.Username(), version, instead)
-	if c.Cluster.Username() == "" {
-		message = fmt.Sprintf("etcd %s has auth on and no user is configured: set username and password; %s", version, instead)
-	}
+	message := c.denial(a)
 	if a.header == nil { // not even the member list was answered
 		c.failure = fmt.Errorf("%s: %s", a.endpoint, message)
 	}
 	c.told.warn("denied", message, message, zap.Error(err))
+}
+
+// denial names the grant that is missing, and what is read instead. On etcd
+// 3.4.45 and 3.6.0 to 3.6.8 Status needs the role root (measured on 15 releases).
+func (c *Collector) denial(a *answered) string {
+	version := a.metrics.label(familyVersion, "server_version")
+	username := c.Cluster.Username()
+	var why string
+	switch {
+	case username == "":
+		why = fmt.Sprintf("etcd %s has auth on and no user is configured: set username and password", version)
+	case etcdclient.ErrorType(a.failed[callStatus]) == codes.PermissionDenied.String():
+		why = fmt.Sprintf("etcd user %q may not call Status on etcd %s (needs the role root there)", username, version)
+	default:
+		why = fmt.Sprintf("etcd %s does not let user %q in: check username and password", version, username)
+	}
+	switch {
+	case a.by.memberID == 0:
+		return why + "; until then it does not even tell which member it is"
+	case a.metrics != nil:
+		return why + "; reading /metrics instead"
+	default:
+		return why + "; nothing else answers: switch status.prometheus on"
+	}
 }
 
 func (c *Collector) tellMetrics(a *answer) {

@@ -77,7 +77,7 @@ func (m *member) update(a *answer) {
 	}
 	m.facts = a.facts(m.id)
 	m.state = metadata.AttributeEtcdMemberStateUnhealthy
-	if m.hasLeader && (a.reads || m.learner) {
+	if m.hasLeader && a.reads {
 		m.state = metadata.AttributeEtcdMemberStateHealthy
 	}
 }

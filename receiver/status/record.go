@@ -61,7 +61,9 @@ func (r *recorder) recordState(ts pcommon.Timestamp, m *member) {
 func (r *recorder) recordFacts(ts pcommon.Timestamp, v *view, m *member) {
 	mb := r.builder
 	mb.RecordEtcdRaftLeaderPresentDataPoint(ts, one(m.hasLeader))
-	mb.RecordEtcdRaftTermDataPoint(ts, int64(m.term))
+	if m.term > 0 { // 0: no gRPC call was answered, and /metrics does not tell it
+		mb.RecordEtcdRaftTermDataPoint(ts, int64(m.term))
+	}
 	raised := v.alarms()
 	for _, kind := range metadata.MapAttributeEtcdAlarmType {
 		mb.RecordEtcdAlarmActiveDataPoint(ts, one(raised[alarm{m.id, kind}]), kind)

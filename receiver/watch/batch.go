@@ -88,8 +88,9 @@ func (f *follower) take(ctx context.Context, events []*mvccpb.Event, pending *ba
 	}
 	f.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(len(events)), sourceWatch)
 	now, subIndex, filtered := time.Now(), 0, 0
+	next := max(f.next, pending.last+1) // a revision is never split over two responses
 	for _, ev := range events {
-		if ev.Kv.ModRevision < f.next {
+		if ev.Kv.ModRevision < next {
 			continue // servers before 3.5.22 and 3.6.2 can repeat old events (etcd issue 20221)
 		}
 		if ev.Kv.ModRevision != pending.last {

@@ -185,13 +185,13 @@ func (f *follower) identify(clusterID uint64) {
 
 // canceled: etcd ended the watch. If the position was compacted away, that part
 // of the history is gone and the stream goes on where history begins, which is
-// the compaction revision itself (measured: its event is still served).
+// the compacted revision itself.
 func (f *follower) canceled(ctx context.Context, r *pb.WatchResponse, conn *etcdclient.Conn) error {
 	if r.CompactRevision == 0 {
 		return f.explain(cancelError(r.CancelReason), conn)
 	}
 	f.identify(r.Header.ClusterId)
-	f.gap(ctx, logrecord.Gap{From: f.next, To: r.CompactRevision - 1, Reason: metadata.AttributeEtcdGapReasonCompacted})
+	f.gap(ctx, logrecord.Gap{From: f.next, To: lastMissing(ctx, r.CompactRevision, conn), Reason: metadata.AttributeEtcdGapReasonCompacted})
 	f.next = r.CompactRevision
 	return errReopen
 }
