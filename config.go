@@ -53,6 +53,7 @@ func validateEndpoints(c *Config) error {
 	secure, plain := -1, -1
 	for i, text := range c.Endpoints {
 		e, err := etcdclient.ParseEndpoint(text)
+		text = withoutUser(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("endpoints[%d] %q %w", i, text, err))
 			continue
@@ -73,6 +74,20 @@ func validateEndpoints(c *Config) error {
 		errs = append(errs, fmt.Errorf("endpoints[%d] %q is TLS and endpoints[%d] %q is plain text; a cluster has one of them, use one scheme", secure, c.Endpoints[secure], plain, c.Endpoints[plain]))
 	}
 	return errors.Join(append(errs, validateSchemes(c, secure, plain))...)
+}
+
+// withoutUser masks a user and password that somebody put into an endpoint, so
+// that no message repeats them.
+func withoutUser(endpoint string) string {
+	at := strings.LastIndexByte(endpoint, '@')
+	if at < 0 {
+		return endpoint
+	}
+	scheme := ""
+	if i := strings.Index(endpoint, "://"); i >= 0 && i < at {
+		scheme = endpoint[:i+3]
+	}
+	return scheme + "***" + endpoint[at:]
 }
 
 // validateSchemes: the scheme and tls must not contradict each other.

@@ -39,7 +39,7 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"malformed endpoint":             {`endpoints: [etcd-1]`, `endpoints[0] "etcd-1" is not host:port; want for example 10.0.0.1:2379 or [::1]:2379`},
 		"path in an endpoint":            {`endpoints: ["a:1", "etcd-2:2379/v3"]`, `endpoints[1] "etcd-2:2379/v3" has a path; want host:port or http(s)://host:port`},
 		"comma list in one endpoint":     {`endpoints: ["a:2379,b:2379"]`, `endpoints[0] "a:2379,b:2379" has a comma; write one list entry for each endpoint`},
-		"user in an endpoint":            {`endpoints: ["http://u:p@a:2379"]`, `endpoints[0] "http://u:p@a:2379" has a user; want host:port, and the user in username and password`},
+		"user in an endpoint":            {`endpoints: ["http://u:p@a:2379"]`, `endpoints[0] "http://***@a:2379" has a user; want host:port, and the user in username and password`},
 		"unknown scheme":                 {`endpoints: ["etcd://a:2379"]`, `endpoints[0] "etcd://a:2379" has the unknown scheme "etcd"; want http, https or unix`},
 		"port out of range":              {`endpoints: ["a:70000"]`, `endpoints[0] "a:70000" has the port "70000"; want a number from 1 to 65535`},
 		"no host":                        {`endpoints: [":2379"]`, `endpoints[0] ":2379" has no host; want for example localhost:2379`},
@@ -111,7 +111,7 @@ func TestAllErrorsAreToldAtOnce(t *testing.T) {
 }
 
 func TestAPasswordAppearsInNoError(t *testing.T) {
-	_, err := load(t, `{username: u, password: hunter2, timeout: 0s, endpoints: [x]}`)
+	_, err := load(t, `{username: u, password: hunter2, timeout: 0s, endpoints: [x, "http://u:hunter2@a:1", "etcd://u:hunter2@a:1", "u:hunter2@a:1", "u:hunter2@"]}`)
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }

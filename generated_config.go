@@ -17,7 +17,7 @@ import (
 type StatusConfig struct {
 	// Whether members are asked for their status.
 	Enabled bool `mapstructure:"enabled"`
-	// Whether each member's own /metrics is read too. `auto`: if it answers. `required`: a member whose /metrics does not answer is an error in the log. `disabled`: never.
+	// Whether each member's own /metrics is read too. `auto`: if it answers. `required`: a member whose /metrics does not answer is a warning in the log. `disabled`: never.
 	Prometheus string `mapstructure:"prometheus"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -85,7 +85,7 @@ func NewDefaultWatchConfig() WatchConfig {
 type WatchRedactConfig struct {
 	// What is left of the value of a matching key.
 	Action string `mapstructure:"action"`
-	// Regular expressions (RE2). The values of matching keys are reduced to `action`.
+	// Regular expressions (RE2). The values of matching keys are reduced to `action`. Yours replace the default ones; Kubernetes Secrets stay covered in any case.
 	Keys []string `mapstructure:"keys"`
 	// prevent unkeyed literal initialization
 	_ struct{}

@@ -15,17 +15,25 @@ import (
 )
 
 // health joins what the roads report into the one status of the component: OK
-// when all are, else a recoverable error. It reports transitions only.
+// when all are, else a recoverable error. It reports transitions only, and to the
+// host of every pipeline that shares the receiver: each shows a status of its own.
 type health struct {
-	host component.Host
-
 	mu     sync.Mutex
+	hosts  []component.Host
 	causes map[string]error // of the parts that are not well
 	bad    bool             // what was reported last
 }
 
-func newHealth(host component.Host) *health {
-	return &health{host: host, causes: map[string]error{}}
+func newHealth() *health { return &health{causes: map[string]error{}} }
+
+// add tells a host from now on, and at once if something is not well.
+func (h *health) add(host component.Host) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hosts = append(h.hosts, host)
+	if h.bad {
+		componentstatus.ReportStatus(host, h.eventLocked())
+	}
 }
 
 // report takes in the state of one part: nil if it is well.
@@ -39,7 +47,9 @@ func (h *health) report(part string, err error) {
 	}
 	if bad := len(h.causes) > 0; bad != h.bad {
 		h.bad = bad
-		componentstatus.ReportStatus(h.host, h.eventLocked())
+		for _, host := range h.hosts {
+			componentstatus.ReportStatus(host, h.eventLocked())
+		}
 	}
 }
 

@@ -48,8 +48,13 @@ type etcdReceiver struct {
 	cancel          context.CancelFunc // nil before Start
 	running         sync.WaitGroup
 	cluster         *etcdclient.Cluster
+	health          *health
 	events          chan plog.Logs
 }
+
+// kubernetesSecrets are keys whose values never leave the host, also where the
+// user's own patterns replace the default ones.
+const kubernetesSecrets = `^/(registry|kubernetes\.io|openshift\.io)/secrets/`
 
 func newReceiver(settings receiver.Settings, config *Config, release func()) (*etcdReceiver, error) {
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
@@ -62,12 +67,12 @@ func newReceiver(settings receiver.Settings, config *Config, release func()) (*e
 	if err != nil {
 		return nil, err
 	}
-	keys, err := redact.Compile(config.Watch.Value.Redact.Keys)
+	keys, err := redact.Compile(append([]string{kubernetesSecrets}, config.Watch.Value.Redact.Keys...))
 	if err != nil {
 		return nil, err
 	}
 	return &etcdReceiver{
-		config: config, settings: settings, obs: obs, telemetry: telemetry, release: release,
+		config: config, settings: settings, obs: obs, telemetry: telemetry, release: release, health: newHealth(),
 		format: &logrecord.Format{
 			Events: config.Events, Body: config.Body == "sentence", Version: settings.BuildInfo.Version,
 			Values: redact.Rules{
@@ -84,11 +89,12 @@ func newReceiver(settings receiver.Settings, config *Config, release func()) (*e
 // Start begins to follow etcd and returns at once: it makes no connection. An
 // etcd that is not there is a recoverable component status.
 func (r *etcdReceiver) Start(_ context.Context, host component.Host) error {
-	r.start.Do(func() { r.startErr = r.run(host) })
+	r.health.add(host)
+	r.start.Do(func() { r.startErr = r.run() })
 	return r.startErr
 }
 
-func (r *etcdReceiver) run(host component.Host) error {
+func (r *etcdReceiver) run() error {
 	settings, err := r.config.clientSettings()
 	if err != nil {
 		return err
@@ -97,14 +103,13 @@ func (r *etcdReceiver) run(host component.Host) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.cluster = etcdclient.NewCluster(settings, r.config.DiscoverMembers)
-	health := newHealth(host)
 
 	if r.config.Status.Enabled {
-		collector := r.collector(ctx, health)
+		collector := r.collector(ctx)
 		r.running.Go(func() { collector.Run(ctx) })
 	}
 	if r.logs != nil && r.config.Watch.Enabled {
-		watcher := r.watcher(health)
+		watcher := r.watcher()
 		r.running.Go(func() { watcher.Run(ctx) })
 	}
 	return nil
@@ -122,7 +127,7 @@ func (c *Config) clientSettings() (etcdclient.Settings, error) {
 	return settings, nil
 }
 
-func (r *etcdReceiver) watcher(health *health) *watch.Watcher {
+func (r *etcdReceiver) watcher() *watch.Watcher {
 	c := &r.config.Watch
 	return &watch.Watcher{
 		Settings: watch.Settings{
@@ -131,11 +136,11 @@ func (r *etcdReceiver) watcher(health *health) *watch.Watcher {
 		},
 		Cluster: r.cluster, Format: r.format, Resource: r.resource,
 		Deliver: r.deliverer().Deliver, Telemetry: r.telemetry, Logger: r.settings.Logger,
-		Report: func(prefix string, err error) { health.report("watch "+prefix, err) },
+		Report: func(prefix string, err error) { r.health.report("watch "+prefix, err) },
 	}
 }
 
-func (r *etcdReceiver) collector(ctx context.Context, health *health) *status.Collector {
+func (r *etcdReceiver) collector(ctx context.Context) *status.Collector {
 	c := &status.Collector{
 		Settings: status.Settings{
 			Interval: r.config.CollectionInterval, InitialDelay: r.config.InitialDelay, Timeout: r.config.Timeout,
@@ -145,7 +150,7 @@ func (r *etcdReceiver) collector(ctx context.Context, health *health) *status.Co
 		},
 		Cluster: r.cluster, Resource: r.resource, Format: r.format, Telemetry: r.telemetry, Logger: r.settings.Logger,
 		Builder: metadata.NewMetricsBuilder(r.config.MetricsBuilder, r.settings),
-		Report:  func(err error) { health.report("status", err) },
+		Report:  func(err error) { r.health.report("status", err) },
 	}
 	if r.metrics != nil {
 		c.Metrics = r.consumeMetrics
@@ -251,6 +256,8 @@ func (r *etcdReceiver) stop(ctx context.Context) error {
 		return nil
 	}
 	r.cancel()
+	// Before the wait: a call may be in the middle of a login, which ends only with its connection.
+	closeErr := r.cluster.Close()
 	ended := make(chan struct{})
 	go func() { // ends when the roads have: their contexts are cancelled
 		r.running.Wait()
@@ -259,8 +266,8 @@ func (r *etcdReceiver) stop(ctx context.Context) error {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), r.cluster.Close())
+		return errors.Join(context.Cause(ctx), closeErr)
 	}
 	r.telemetry.Shutdown()
-	return r.cluster.Close()
+	return closeErr
 }

@@ -29,13 +29,17 @@ func (h *statusHost) Report(ev *componentstatus.Event) { h.events = append(h.eve
 
 func TestHealthReportsTransitionsAndAllCauses(t *testing.T) {
 	host := &statusHost{Host: componenttest.NewNopHost()}
-	h := newHealth(host)
+	h := newHealth()
+	h.add(host)
 	h.report("status", nil)
 	assert.Empty(t, host.events, "well from the start is no news")
 
 	h.report("watch /b", errors.New("second"))
 	h.report("watch /b", errors.New("second again"))
 	h.report("status", errors.New("first"))
+	late := &statusHost{Host: componenttest.NewNopHost()}
+	h.add(late)
+	require.Len(t, late.events, 1, "a pipeline that starts later is told at once")
 	require.Len(t, host.events, 1)
 	assert.Equal(t, componentstatus.StatusRecoverableError, host.events[0].Status())
 	assert.EqualError(t, host.events[0].Err(), "watch /b: second")
@@ -45,6 +49,7 @@ func TestHealthReportsTransitionsAndAllCauses(t *testing.T) {
 	h.report("status", nil)
 	require.Len(t, host.events, 2)
 	assert.Equal(t, componentstatus.StatusOK, host.events[1].Status())
+	assert.Len(t, late.events, 2)
 }
 
 func TestPipelinesOfOneConfigurationShareOneReceiver(t *testing.T) {

@@ -30,7 +30,7 @@ var otherNames = map[string]string{
 	"host": "endpoints", "hosts": "endpoints", "url": "endpoints", "urls": "endpoints",
 	"etcd_username": "username", "user": "username",
 	"etcd_password": "password", "pass": "password",
-	"buffer_size": "watch.batch.max_records", "interval": "collection_interval", "prefix": "prefixes",
+	"buffer_size": "watch.batch.max_records", "interval": "collection_interval", "prefix": "watch.prefixes",
 	"attributes": "labels", "tags": "labels", "insecure": "tls.insecure",
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -53,6 +54,23 @@ func (c *Cluster) Seeds() []*Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.connsLocked(c.seeds)
+}
+
+// discoverTimeout bounds Discover: a stream has just been opened on the same
+// connection, so the member is there.
+const discoverTimeout = 2 * time.Second
+
+// Discover asks a member for the member list and learns it. Without an answer all
+// stays as it is.
+func (c *Cluster) Discover(ctx context.Context, conn *Conn) {
+	if !c.discover {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
+	if list, err := conn.Members(ctx); err == nil {
+		c.Learn(list.Members)
+	}
 }
 
 // Learn takes in a member list: its voters are endpoints to fall back on.

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 )
 
 const (
@@ -41,9 +42,10 @@ type Conn struct {
 	ctx                context.Context // ends with Close, so that Close need not wait for an Authenticate
 	cancel             context.CancelFunc
 
-	mu     sync.Mutex
-	client *clientv3.Client // nil until a call needed it
-	closed bool
+	mu      sync.Mutex
+	client  *clientv3.Client // nil until a call needed it
+	retired *clientv3.Client // the one before, whose token was refused; calls may still use it
+	closed  bool
 }
 
 // ErrClosed is returned by calls on a closed Conn.
@@ -84,25 +86,36 @@ func (e Endpoint) dialer() func(context.Context, string, string) (net.Conn, erro
 func (c *Conn) Endpoint() Endpoint { return c.endpoint }
 
 // grpc gives the connection for calls, with a token if there is a user. It
-// waits for the token at most as long as the timeout, and not for a connection.
-func (c *Conn) grpc() (*grpc.ClientConn, error) {
+// waits for the token at most as long as the timeout and until ctx ends, and not
+// for a connection.
+func (c *Conn) grpc(ctx context.Context) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	switch {
+	case c.closed:
 		return nil, ErrClosed
+	case c.client != nil:
+		return c.client.ActiveConnection(), nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx) // another call waited for the token in vain
 	}
-	if c.client == nil {
-		client, err := clientv3.New(c.config(c.ctx))
-		if err != nil {
-			return nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
-		}
-		c.client = client
+	life, end := context.WithCancel(c.ctx) // of the client, which outlives ctx
+	release := context.AfterFunc(ctx, end)
+	client, err := clientv3.New(c.config(life))
+	if err != nil {
+		end()
+		return nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
 	}
-	return c.client.ActiveConnection(), nil
+	if !release() { // ctx has ended, and with it the client
+		_ = client.Close()
+		return nil, context.Cause(ctx)
+	}
+	c.client = client
+	return client.ActiveConnection(), nil
 }
 
 func (c *Conn) config(ctx context.Context) clientv3.Config {
-	return clientv3.Config{
+	config := clientv3.Config{
 		Context:              ctx,
 		Endpoints:            []string{c.endpoint.String()},
 		TLS:                  c.tls,
@@ -116,51 +129,91 @@ func (c *Conn) config(ctx context.Context) clientv3.Config {
 			// A first attempt to connect ends before the call that waits for it, so that the call tells why it failed.
 			Backoff:           backoff.Config{BaseDelay: min(time.Second, c.timeout/2), Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMaxDelay},
 			MinConnectTimeout: c.timeout * 3 / 4,
-		})},
+		}), grpc.WithUnaryInterceptor(callOnce)},
 	}
+	if c.tls != nil && c.tls.ServerName != "" {
+		named := namedCredentials{credentials.NewTLS(c.tls), c.tls.ServerName}
+		config.DialOptions = append(config.DialOptions, grpc.WithTransportCredentials(named))
+	}
+	return config
+}
+
+// call makes a call, and makes it again with a new token if etcd does not know
+// the token any more: it expired, or the member was restarted.
+func (c *Conn) call(ctx context.Context, do func(*grpc.ClientConn) error) error {
+	conn, err := c.grpc(ctx)
+	if err != nil {
+		return err
+	}
+	if err = do(conn); !isStaleToken(err) {
+		return err
+	}
+	c.retire(conn)
+	if conn, err = c.grpc(ctx); err != nil {
+		return err
+	}
+	return do(conn)
+}
+
+// retire makes the next call log in anew. A new client does it: clientv3's own
+// way sends the old token along, which etcd 3.4.23 refuses, and tries again
+// without end.
+func (c *Conn) retire(conn *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client == nil || c.client.ActiveConnection() != conn {
+		return // another call was first
+	}
+	if c.retired != nil {
+		_ = c.retired.Close()
+	}
+	c.client, c.retired = nil, c.client
+}
+
+// callOnce takes the place of clientv3's interceptor, which would renew tokens.
+func callOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, request, reply, conn, opts...)
 }
 
 // Status asks the member about itself. It answers without a quorum.
-func (c *Conn) Status(ctx context.Context) (*pb.StatusResponse, error) {
-	conn, err := c.grpc()
-	if err != nil {
-		return nil, err
-	}
-	return pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
+func (c *Conn) Status(ctx context.Context) (answer *pb.StatusResponse, err error) {
+	err = c.call(ctx, func(conn *grpc.ClientConn) (err error) {
+		answer, err = pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
+		return err
+	})
+	return answer, err
 }
 
 // Members asks the member for its own view of the member list, so that it
 // answers without a quorum too.
-func (c *Conn) Members(ctx context.Context) (*pb.MemberListResponse, error) {
-	conn, err := c.grpc()
-	if err != nil {
-		return nil, err
-	}
-	return pb.NewClusterClient(conn).MemberList(ctx, &pb.MemberListRequest{Linearizable: false})
+func (c *Conn) Members(ctx context.Context) (answer *pb.MemberListResponse, err error) {
+	err = c.call(ctx, func(conn *grpc.ClientConn) (err error) {
+		answer, err = pb.NewClusterClient(conn).MemberList(ctx, &pb.MemberListRequest{Linearizable: false})
+		return err
+	})
+	return answer, err
 }
 
 // Alarms asks for the raised alarms. In etcd this is a raft proposal (a write to
 // every member's WAL): use it only where Status, which lists them too, is denied.
 //
 // Source: EtcdServer.Alarm in server/etcdserver/v3_server.go.
-func (c *Conn) Alarms(ctx context.Context) (*pb.AlarmResponse, error) {
-	conn, err := c.grpc()
-	if err != nil {
-		return nil, err
-	}
-	return pb.NewMaintenanceClient(conn).Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
+func (c *Conn) Alarms(ctx context.Context) (answer *pb.AlarmResponse, err error) {
+	err = c.call(ctx, func(conn *grpc.ClientConn) (err error) {
+		answer, err = pb.NewMaintenanceClient(conn).Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
+		return err
+	})
+	return answer, err
 }
 
 // Read makes a linearizable read of one key that need not exist, as `etcdctl
 // endpoint health` does: it succeeds only if the member reaches a leader that
 // has a quorum.
 func (c *Conn) Read(ctx context.Context) error {
-	conn, err := c.grpc()
-	if err != nil {
+	return c.call(ctx, func(conn *grpc.ClientConn) error {
+		_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true, Limit: 1})
 		return err
-	}
-	_, err = pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true, Limit: 1})
-	return err
+	})
 }
 
 // Watch opens a watch stream on a connection of its own, so that a token is
@@ -205,12 +258,15 @@ func (c *Conn) Metrics(ctx context.Context) (io.ReadCloser, error) {
 func (c *Conn) Close() error {
 	c.cancel()
 	c.mu.Lock()
-	client := c.client
-	c.client, c.closed = nil, true
+	clients := []*clientv3.Client{c.client, c.retired}
+	c.client, c.retired, c.closed = nil, nil, true
 	c.mu.Unlock()
 	c.http.CloseIdleConnections()
-	if client == nil {
-		return nil
+	var errs []error
+	for _, client := range clients {
+		if client != nil {
+			errs = append(errs, client.Close())
+		}
 	}
-	return client.Close()
+	return errors.Join(errs...)
 }

@@ -89,6 +89,15 @@ func (e Endpoint) Address() string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 }
 
+// Server gives the attributes server.address and server.port: host and port, or
+// the path of the socket and 0. Both are empty for the zero Endpoint.
+func (e Endpoint) Server() (address string, port int) {
+	if e.Path != "" {
+		return e.Path, 0
+	}
+	return e.Host, e.Port
+}
+
 // String is the endpoint in the form that ParseEndpoint reads.
 func (e Endpoint) String() string {
 	if e.Scheme == "" {

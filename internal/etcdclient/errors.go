@@ -47,6 +47,11 @@ func IsDenied(err error) bool {
 	return false
 }
 
+// isStaleToken tells whether etcd does not know the token of a call (any more).
+func isStaleToken(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "invalid auth token") || strings.Contains(err.Error(), "revision of auth store is old"))
+}
+
 // Explain adds to an error of a call what a user can do about it.
 func Explain(err error, endpoint Endpoint, username string) error {
 	remedy := remedy(err, endpoint, username)

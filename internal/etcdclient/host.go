@@ -38,9 +38,11 @@ func knownCertificates(env func(string) string) []certificate {
 func (s Settings) resolveHost(ctx context.Context) (Target, error) {
 	// A host whose /proc cannot be read is a host that shows nothing.
 	processes, _ := discovery.Scanner{}.Processes()
+	nothing := "no endpoints given and no etcd process found on this host"
 	for _, p := range processes {
 		endpoint, ok := firstEndpoint(p.ClientURLs)
 		if !ok {
+			nothing = fmt.Sprintf("no endpoints given, and the settings of the etcd process %d cannot be read (run as its user or as root)", p.PID)
 			continue
 		}
 		why := fmt.Sprintf("from pid %d", p.PID)
@@ -64,7 +66,7 @@ func (s Settings) resolveHost(ctx context.Context) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	return Target{Endpoints: []Endpoint{fallback}, TLS: config, Why: "no endpoints given and no etcd process found on this host"}, nil
+	return Target{Endpoints: []Endpoint{fallback}, TLS: config, Why: nothing}, nil
 }
 
 func firstEndpoint(urls []string) (Endpoint, bool) {

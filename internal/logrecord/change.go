@@ -41,7 +41,7 @@ func (b *Batch) Change(ev *mvccpb.Event, subIndex int) bool {
 
 func (b *Batch) put(ev *mvccpb.Event, subIndex int) {
 	kv, policy := ev.Kv, b.format.Values.For(ev.Kv.Key)
-	key, value := KeyText(kv.Key), b.format.Values.Apply(policy, kv.Value)
+	key, value := keyText(kv.Key), b.format.Values.Apply(policy, kv.Value)
 
 	lr := b.add(eventPut, plog.SeverityNumberInfo, 10)
 	attrs := lr.Attributes()
@@ -70,7 +70,7 @@ func (b *Batch) put(ev *mvccpb.Event, subIndex int) {
 // the previous value, if it was asked for and is not compacted.
 func (b *Batch) delete(ev *mvccpb.Event, subIndex int) {
 	policy := b.format.Values.For(ev.Kv.Key)
-	key := KeyText(ev.Kv.Key)
+	key := keyText(ev.Kv.Key)
 
 	lr := b.add(eventDelete, plog.SeverityNumberInfo, 7)
 	attrs := lr.Attributes()

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// KeyText writes a key as text. A byte that is not part of valid UTF-8 becomes
+// keyText writes a key as text. A byte that is not part of valid UTF-8 becomes
 // \xNN; one such byte in an OTLP string can make a backend refuse the batch.
-func KeyText(key []byte) string {
+func keyText(key []byte) string {
 	if utf8.Valid(key) {
 		return string(key)
 	}

@@ -204,7 +204,7 @@ func FuzzKeyTextIsAlwaysUTF8AndLosesNothing(f *testing.F) {
 	f.Add([]byte("/config/db"))
 	f.Add([]byte("\xff\x00é"))
 	f.Fuzz(func(t *testing.T, key []byte) {
-		text := KeyText(key)
+		text := keyText(key)
 		require.True(t, utf8.ValidString(text))
 		if utf8.Valid(key) {
 			require.Equal(t, string(key), text)

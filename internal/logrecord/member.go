@@ -37,12 +37,12 @@ func (m Member) put(attrs pcommon.Map) {
 }
 
 func putServer(attrs pcommon.Map, e etcdclient.Endpoint) {
-	switch {
-	case e.Path != "":
-		attrs.PutStr("server.address", e.Path)
-	case e.Host != "":
-		attrs.PutStr("server.address", e.Host)
-		attrs.PutInt("server.port", int64(e.Port))
+	address, port := e.Server()
+	if address != "" {
+		attrs.PutStr("server.address", address)
+	}
+	if port != 0 {
+		attrs.PutInt("server.port", int64(port))
 	}
 }
 
@@ -132,7 +132,7 @@ func (b *Batch) AlarmCleared(m Member, alarm metadata.AttributeEtcdAlarmType) {
 // Status is what etcd.member.status says of a member.
 type Status struct {
 	State              metadata.AttributeEtcdMemberState
-	Role               metadata.AttributeEtcdMemberRole // 0 if not known
+	Role               metadata.AttributeEtcdMemberRole // 0 if nothing but State is known
 	Version            string
 	Leader             uint64 // 0 if there is none
 	Term               uint64
@@ -148,7 +148,7 @@ func (b *Batch) MemberStatus(m Member, s Status) {
 	}
 	attrs := lr.Attributes()
 	attrs.PutStr("etcd.member.state", s.State.String())
-	if s.State == metadata.AttributeEtcdMemberStateUnreachable {
+	if s.Role == 0 { // nothing but the state is known
 		b.say(lr, fmt.Appendf(b.sentence, "member %s %s", m, s.State))
 		return
 	}

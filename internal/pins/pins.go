@@ -1,3 +1,6 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build pins
 
 // Package pins names every collector module the receiver is going to need, at

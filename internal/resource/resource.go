@@ -57,12 +57,12 @@ func (b *Builder) Member(clusterID uint64, m Member) pcommon.Resource {
 	if m.Version != "" {
 		rb.SetServiceVersion(m.Version)
 	}
-	switch {
-	case m.Endpoint.Path != "":
-		rb.SetServerAddress(m.Endpoint.Path)
-	case m.Endpoint.Host != "":
-		rb.SetServerAddress(m.Endpoint.Host)
-		rb.SetServerPort(int64(m.Endpoint.Port))
+	address, port := m.Endpoint.Server()
+	if address != "" {
+		rb.SetServerAddress(address)
+	}
+	if port != 0 {
+		rb.SetServerPort(int64(port))
 	}
 	return b.emit(rb)
 }

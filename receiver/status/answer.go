@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
 // answer is what one member said, or why it did not, in one collection.
@@ -65,6 +66,7 @@ func ask(ctx context.Context, conn *etcdclient.Conn, timeout time.Duration, with
 	}
 	a.run(ctx, timeout, calls)
 	a.take(status, members)
+	a.checkMetrics()
 	if a.status.GetIsLearner() { // it serves neither: "rpc not supported for learner"
 		delete(a.failed, callMembers)
 		delete(a.failed, callRead)
@@ -120,4 +122,15 @@ func (a *answer) take(status *pb.StatusResponse, members *pb.MemberListResponse)
 	case members != nil:
 		a.failed[callMembers] = fmt.Errorf("the answer has no header")
 	}
+}
+
+// checkMetrics drops a /metrics that another member answered: behind a load
+// balancer the HTTP connection can end elsewhere than the gRPC one.
+func (a *answer) checkMetrics() {
+	id := a.metrics.label(familyID, "server_id")
+	if a.header == nil || id == "" || peerID(id) == resource.ID(a.header.MemberId) {
+		return
+	}
+	a.metrics = nil
+	a.failed[callMetrics] = fmt.Errorf("member %s answers at /metrics, and member %s at gRPC", peerID(id), resource.ID(a.header.MemberId))
 }

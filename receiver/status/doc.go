@@ -12,6 +12,7 @@
 // goroutine of its own that only hands back an answer. What has been answered
 // half a second after the tick (half an interval, if that is shorter) leaves
 // then; what comes later leaves when it comes. So a member that is dead, slow or
-// frozen delays and empties nobody else. This is also why the collector's scraperhelper is not used: a scraper
-// returns once, when the last member has answered.
+// frozen delays and empties nobody else. This is also why the collector's
+// scraperhelper is not used: a scraper returns once, when the last member has
+// answered.
 package status

@@ -73,12 +73,11 @@ func compareReachability(was, is *member, to *logrecord.Batch) {
 }
 
 func compareLeader(before, now *view, to *logrecord.Batch) {
-	wasID, _, wasKnown := before.leader()
-	isID, term, isKnown := now.leader()
-	if !wasKnown || !isKnown || wasID == isID {
+	was, is := before.leads, now.leads
+	if !was.known || !is.known || was.id == is.id {
 		return
 	}
-	to.LeaderChanged(named(before, now, wasID), named(now, before, isID), term)
+	to.LeaderChanged(named(before, now, was.id), named(now, before, is.id), is.term)
 }
 
 // named finds the name of a member that one of the views knows.
@@ -92,17 +91,13 @@ func named(v, other *view, id uint64) logrecord.Member {
 }
 
 func compareAlarms(before, now *view, to *logrecord.Batch) {
-	was, is := before.alarms(), now.alarms()
-	for _, a := range slices.SortedFunc(maps.Keys(is), alarm.compare) {
-		if !was[a] {
+	for _, a := range slices.SortedFunc(maps.Keys(now.raised), alarm.compare) {
+		if !before.raised[a] {
 			to.AlarmRaised(named(now, before, a.member), a.kind)
 		}
 	}
-	if !now.tellsAlarms() {
-		return // nobody answers: that clears no alarm
-	}
-	for _, a := range slices.SortedFunc(maps.Keys(was), alarm.compare) {
-		if !is[a] {
+	for _, a := range slices.SortedFunc(maps.Keys(before.raised), alarm.compare) {
+		if !now.raised[a] {
 			to.AlarmCleared(named(now, before, a.member), a.kind)
 		}
 	}
@@ -112,7 +107,7 @@ func compareAlarms(before, now *view, to *logrecord.Batch) {
 func statuses(members []*member, to *logrecord.Batch) {
 	for _, m := range members {
 		status := logrecord.Status{State: m.state}
-		if m.reachable() {
+		if m.reachable() && m.known {
 			status = logrecord.Status{
 				State: m.state, Role: m.role(), Version: m.version, Leader: m.leader, Term: m.term,
 				Committed: m.committed, Applied: m.applied, DBSize: m.dbSize, DBUsage: m.dbUsage,

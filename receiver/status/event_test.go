@@ -31,7 +31,7 @@ func cluster(edit func(*view)) *view {
 	for id, name := range map[uint64]string{1: "n1", 2: "n2", 3: "n3"} {
 		v.members[id] = &member{
 			id: id, name: name, endpoint: etcdclient.Endpoint{Host: name, Port: 2379}, state: healthy, at: time.Unix(100, 0),
-			facts: facts{version: "3.6.16", leader: 1, hasLeader: true, leads: id == 1, term: 2, committed: 10, applied: 10},
+			facts: facts{known: true, version: "3.6.16", leader: 1, hasLeader: true, leads: id == 1, term: 2, committed: 10, applied: 10},
 		}
 	}
 	v.list = []*pb.Member{{ID: 1, Name: "n1"}, {ID: 2, Name: "n2"}, {ID: 3, Name: "n3"}}
@@ -112,6 +112,8 @@ func TestEventsAreWhatDiffersBetweenTwoViews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			events := metadata.DefaultEventsConfig()
 			batch := (&logrecord.Format{Events: events, Body: true}).NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 1)
+			tc.before.remember(&view{})
+			tc.now.remember(tc.before)
 			compare(tc.before, tc.now, batch)
 			var got []string
 			records := batch.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()

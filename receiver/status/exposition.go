@@ -69,6 +69,7 @@ var (
 	typeComment = []byte("# TYPE ")
 	zeroCounter = []byte(" 0")
 	grpcPrefix  = []byte("grpc_server_")
+	totalSuffix = []byte("_total")
 )
 
 // used tells whether a line belongs to a family that is recorded. A gRPC counter
@@ -78,7 +79,7 @@ func used(line []byte) bool {
 	if i := bytes.IndexAny(name, "{ "); i >= 0 {
 		name = name[:i]
 	}
-	if bytes.HasPrefix(name, grpcPrefix) && bytes.HasSuffix(line, zeroCounter) {
+	if bytes.HasPrefix(name, grpcPrefix) && bytes.HasSuffix(name, totalSuffix) && bytes.HasSuffix(line, zeroCounter) {
 		return false
 	}
 	if families[string(name)] {

@@ -48,50 +48,50 @@ func (t *teller) recovered(about string) bool {
 
 // count counts and tells the failed calls of one answer. A failed call is a part
 // that is missing from this collection, and never more than that.
-func (c *Collector) count(ctx context.Context, a *answered) {
-	c.Telemetry.ReceiverEtcdScrapeDuration.Record(ctx, a.took.Seconds())
+func (r *run) count(ctx context.Context, a *answered) {
+	r.Telemetry.ReceiverEtcdScrapeDuration.Record(ctx, a.took.Seconds())
 	for name, err := range a.failed {
-		c.Telemetry.ReceiverEtcdScrapeErrors.Add(ctx, 1, metric.WithAttributes(
+		r.Telemetry.ReceiverEtcdScrapeErrors.Add(ctx, 1, metric.WithAttributes(
 			attribute.String("call", string(name)), attribute.String("error.type", etcdclient.ErrorType(err))))
 	}
-	c.tellMember(&a.answer)
+	r.tellMember(&a.answer)
 	if a.answered() {
-		c.tellStatus(a)
-		c.tellMetrics(&a.answer)
+		r.tellStatus(a)
+		r.tellMetrics(&a.answer)
 	}
 }
 
-func (c *Collector) tellMember(a *answer) {
+func (r *run) tellMember(a *answer) {
 	about := "member " + a.endpoint.String()
 	if a.answered() {
-		if c.told.recovered(about) {
-			c.Logger.Info("the member answers again", zap.Stringer("endpoint", a.endpoint))
+		if r.told.recovered(about) {
+			r.Logger.Info("the member answers again", zap.Stringer("endpoint", a.endpoint))
 		}
 		return
 	}
-	c.failure = c.explain(a, callStatus)
-	c.told.warn(about, etcdclient.ErrorType(c.failure), "the member does not answer", zap.Error(c.failure))
+	r.failure = r.explain(a, callStatus)
+	r.told.warn(about, etcdclient.ErrorType(r.failure), "the member does not answer", zap.Error(r.failure))
 }
 
 // tellStatus says that Status is denied, and what to do.
-func (c *Collector) tellStatus(a *answered) {
+func (r *run) tellStatus(a *answered) {
 	err := a.failed[callStatus]
 	if !etcdclient.IsDenied(err) {
-		c.told.recovered("denied")
+		r.told.recovered("denied " + a.endpoint.String())
 		return
 	}
-	message := c.denial(a)
+	message := r.denial(a)
 	if a.header == nil { // not even the member list was answered
-		c.failure = fmt.Errorf("%s: %s", a.endpoint, message)
+		r.failure = fmt.Errorf("%s: %s", a.endpoint, message)
 	}
-	c.told.warn("denied", message, message, zap.Error(err))
+	r.told.warn("denied "+a.endpoint.String(), message, message, zap.Stringer("endpoint", a.endpoint), zap.Error(err))
 }
 
 // denial names the grant that is missing, and what is read instead. On etcd
 // 3.4.45 and 3.6.0 to 3.6.8 Status needs the role root (measured on 15 releases).
-func (c *Collector) denial(a *answered) string {
+func (r *run) denial(a *answered) string {
 	version := a.metrics.label(familyVersion, "server_version")
-	username := c.Cluster.Username()
+	username := r.Cluster.Username()
 	var why string
 	switch {
 	case username == "":
@@ -111,36 +111,36 @@ func (c *Collector) denial(a *answered) string {
 	}
 }
 
-func (c *Collector) tellMetrics(a *answer) {
+func (r *run) tellMetrics(a *answer) {
 	about := "metrics " + a.endpoint.String()
 	err := a.failed[callMetrics]
 	switch {
 	case err == nil:
-		if c.told.recovered(about) {
-			c.Logger.Info("the member's /metrics answers again", zap.Stringer("endpoint", a.endpoint))
+		if r.told.recovered(about) {
+			r.Logger.Info("the member's /metrics answers again", zap.Stringer("endpoint", a.endpoint))
 		}
-	case c.RequireMetrics:
-		c.told.warn(about, etcdclient.ErrorType(err), "the member's /metrics does not answer, and status.prometheus is required", zap.Error(c.explain(a, callMetrics)))
+	case r.RequireMetrics:
+		r.told.warn(about, etcdclient.ErrorType(err), "the member's /metrics does not answer, and status.prometheus is required", zap.Error(r.explain(a, callMetrics)))
 	default:
-		c.told.info(about, etcdclient.ErrorType(err), "the member's /metrics does not answer; its metrics are left out", zap.Error(c.explain(a, callMetrics)))
+		r.told.info(about, etcdclient.ErrorType(err), "the member's /metrics does not answer; its metrics are left out", zap.Error(r.explain(a, callMetrics)))
 	}
 }
 
-func (c *Collector) explain(a *answer, name call) error {
-	return etcdclient.Explain(a.failed[name], a.endpoint, c.Cluster.Username())
+func (r *run) explain(a *answer, name call) error {
+	return etcdclient.Explain(a.failed[name], a.endpoint, r.Cluster.Username())
 }
 
 // report tells whether anything is known of the cluster.
-func (c *Collector) report() {
-	if c.failure == nil {
-		c.Report(nil)
+func (r *run) report() {
+	if r.failure == nil {
+		r.Report(nil)
 		return
 	}
-	for _, m := range c.view.members {
+	for _, m := range r.view.members {
 		if m.reachable() {
-			c.Report(nil)
+			r.Report(nil)
 			return
 		}
 	}
-	c.Report(fmt.Errorf("no member of the etcd cluster tells its status: %w", c.failure))
+	r.Report(fmt.Errorf("no member of the etcd cluster tells its status: %w", r.failure))
 }

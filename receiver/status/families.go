@@ -17,6 +17,7 @@ import (
 // Families of /metrics that more than one place reads. Names are those of etcd
 // 3.4 to 3.7.
 const (
+	familyID            = "etcd_server_id"
 	familyVersion       = "etcd_server_version"
 	familyHasLeader     = "etcd_server_has_leader"
 	familyIsLeader      = "etcd_server_is_leader"
@@ -79,7 +80,7 @@ func usedFamilies() (all, buckets map[string]bool) {
 	for name := range histograms {
 		all[name], buckets[name] = true, true
 	}
-	for _, name := range []string{familyVersion, familyHasLeader, familyIsLeader, familyIsLearner, familyDBSize, familyDBUsage, familyDBLimit, familyRevision, familyStartTime} {
+	for _, name := range []string{familyID, familyVersion, familyHasLeader, familyIsLeader, familyIsLearner, familyDBSize, familyDBUsage, familyDBLimit, familyRevision, familyStartTime} {
 		all[name] = true
 	}
 	return all, buckets

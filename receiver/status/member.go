@@ -34,6 +34,9 @@ type member struct {
 
 // facts are what a member says about itself.
 type facts struct {
+	// known is false where neither Status nor /metrics answered: then only term is
+	// set, if at all.
+	known              bool
 	version            string
 	leader             uint64 // 0 if it knows none, or cannot tell who
 	hasLeader          bool
@@ -77,7 +80,7 @@ func (m *member) update(a *answer) {
 	}
 	m.facts = a.facts(m.id)
 	m.state = metadata.AttributeEtcdMemberStateUnhealthy
-	if m.hasLeader && a.reads {
+	if a.reads && (m.hasLeader || !m.known) { // a read alone proves a leader with a quorum
 		m.state = metadata.AttributeEtcdMemberStateHealthy
 	}
 }
@@ -98,8 +101,8 @@ func (a *answer) facts(id uint64) facts {
 	}
 	s := a.status
 	f := facts{
-		version: s.Version,
-		leader:  s.Leader, hasLeader: s.Leader != 0, leads: s.Leader == id && id != 0, learner: s.IsLearner,
+		known: true, version: s.Version,
+		leader: s.Leader, hasLeader: s.Leader != 0, leads: s.Leader == id && id != 0, learner: s.IsLearner,
 		term: s.RaftTerm, committed: s.RaftIndex, applied: s.RaftAppliedIndex,
 		revision: s.Header.Revision,
 		dbSize:   s.DbSize, dbUsage: s.DbSizeInUse, dbLimit: s.DbSizeQuota,
@@ -113,6 +116,7 @@ func (a *answer) facts(id uint64) facts {
 func (a *answer) factsFromMetrics() facts {
 	number := func(family string) int64 { v, _ := a.metrics.integer(family); return v }
 	f := facts{
+		known:     a.metrics != nil,
 		version:   a.metrics.label(familyVersion, "server_version"),
 		hasLeader: number(familyHasLeader) == 1, leads: number(familyIsLeader) == 1, learner: number(familyIsLearner) == 1,
 		// Called totals, these gauges are the raft indexes (server/etcdserver/server.go).

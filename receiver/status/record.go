@@ -54,13 +54,12 @@ func (r *recorder) recordState(ts pcommon.Timestamp, m *member) {
 		r.builder.RecordEtcdMemberHealthDataPoint(ts, one(m.state == state), state)
 	}
 	for _, role := range metadata.MapAttributeEtcdMemberRole {
-		r.builder.RecordEtcdMemberRoleDataPoint(ts, one(m.reachable() && m.role() == role), role)
+		r.builder.RecordEtcdMemberRoleDataPoint(ts, one(m.reachable() && m.known && m.role() == role), role)
 	}
 }
 
 func (r *recorder) recordFacts(ts pcommon.Timestamp, v *view, m *member) {
 	mb := r.builder
-	mb.RecordEtcdRaftLeaderPresentDataPoint(ts, one(m.hasLeader))
 	if m.term > 0 { // 0: no gRPC call was answered, and /metrics does not tell it
 		mb.RecordEtcdRaftTermDataPoint(ts, int64(m.term))
 	}
@@ -68,10 +67,11 @@ func (r *recorder) recordFacts(ts pcommon.Timestamp, v *view, m *member) {
 	for _, kind := range metadata.MapAttributeEtcdAlarmType {
 		mb.RecordEtcdAlarmActiveDataPoint(ts, one(raised[alarm{m.id, kind}]), kind)
 	}
-	mb.RecordEtcdRevisionCurrentDataPoint(ts, m.revision)
-	if m.version == "" {
-		return // neither Status nor /metrics: nothing below is known
+	if !m.known {
+		return
 	}
+	mb.RecordEtcdRaftLeaderPresentDataPoint(ts, one(m.hasLeader))
+	mb.RecordEtcdRevisionCurrentDataPoint(ts, m.revision)
 	mb.RecordEtcdDbSizeDataPoint(ts, m.dbSize)
 	mb.RecordEtcdDbUsageDataPoint(ts, m.dbUsage)
 	if m.dbLimit > 0 {
@@ -99,8 +99,10 @@ func (r *recorder) cluster(v *view, ts pcommon.Timestamp) pmetric.Metrics {
 	for _, l := range v.list {
 		counts[typeOf(l)]++
 	}
-	for _, kind := range metadata.MapAttributeEtcdMemberType {
-		mb.RecordEtcdClusterMemberCountDataPoint(ts, counts[kind], kind)
+	if v.list != nil {
+		for _, kind := range metadata.MapAttributeEtcdMemberType {
+			mb.RecordEtcdClusterMemberCountDataPoint(ts, counts[kind], kind)
+		}
 	}
 	if margin, known := v.quorumMargin(); known {
 		mb.RecordEtcdClusterQuorumMarginDataPoint(ts, int64(margin))

@@ -20,11 +20,22 @@ type view struct {
 	// list is the member list, as the member that has applied most sees it; nil
 	// before the first answer.
 	list []*pb.Member
+	// leads and raised are the last that is known of leader and alarms, also from
+	// before the members fell silent. See remember.
+	leads  leadership
+	raised map[alarm]bool
+}
+
+// leadership is who leads, and in which term. An id of 0 means that nobody does.
+type leadership struct {
+	id, term uint64
+	known    bool
 }
 
 // copy makes a view that later collections do not change.
 func (v *view) copy() view {
-	c := view{clusterID: v.clusterID, list: v.list, members: make(map[uint64]*member, len(v.members))}
+	c := *v
+	c.members = make(map[uint64]*member, len(v.members))
 	for id, m := range v.members {
 		known := *m
 		c.members[id] = &known
@@ -76,19 +87,30 @@ func (v *view) committed() uint64 {
 	return highest
 }
 
-// leader is who leads, in the highest term that is reported; known is false while
-// no member can tell. An id of 0 means that there is none.
-func (v *view) leader() (id, term uint64, known bool) {
+// remember takes over from the view before what silence must not wipe out: nobody
+// who could tell of leader or alarms answers.
+func (v *view) remember(before *view) {
+	if v.leads = v.leader(); !v.leads.known {
+		v.leads = before.leads
+	}
+	if v.raised = v.alarms(); !v.tellsAlarms() {
+		v.raised = before.raised
+	}
+}
+
+// leader is who leads in the highest term that is reported.
+func (v *view) leader() leadership {
+	var l leadership
 	for _, m := range v.members {
 		// A member whose Status is denied knows that there is a leader, but not who.
-		if !m.reachable() || m.hasLeader && m.leader == 0 {
+		if !m.reachable() || !m.known || m.hasLeader && m.leader == 0 {
 			continue
 		}
-		if !known || m.term > term || m.term == term && id == 0 {
-			id, term, known = m.leader, m.term, true
+		if !l.known || m.term > l.term || m.term == l.term && l.id == 0 {
+			l = leadership{m.leader, m.term, true}
 		}
 	}
-	return id, term, known
+	return l
 }
 
 // versions are the distinct etcd versions of the members that answer.

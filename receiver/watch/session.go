@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -48,7 +49,8 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 		return f.explain(err, conn)
 	}
 	defer end()
-	if err := stream.Send(f.request()); err != nil {
+	// An EOF says only that the stream has ended; the first response says why.
+	if err := stream.Send(f.request()); err != nil && !errors.Is(err, io.EOF) {
 		return f.explain(err, conn)
 	}
 	responses := read(ctx, stream)
@@ -65,11 +67,16 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 			}
 			switch {
 			case r.Canceled:
+				// What was read before belongs before a gap.
+				if err := f.flush(ctx, pending); err != nil {
+					return err
+				}
 				return f.canceled(ctx, r.WatchResponse, conn)
 			case r.Created:
 				if err := f.created(ctx, r.WatchResponse); err != nil {
 					return err
 				}
+				f.Cluster.Discover(ctx, conn)
 				opened(conn, f.next)
 			default:
 				if err := f.take(ctx, r.Events, pending); err != nil {

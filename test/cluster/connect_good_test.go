@@ -110,20 +110,25 @@ func connectAuthCluster(t *testing.T, version string, args ...string) (*localclu
 
 func TestConnectGoesOnWhenItsTokenExpires(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
+		t.Parallel() // it mostly waits
 		c, root := connectAuthCluster(t, version, "--auth-token-ttl=1")
 		connectUser(t, root, "otel", "secret", "")
-		config := watchYAML(c.Endpoints(), "username: otel", "password: secret", "collection_interval: 2500ms")
-		config = strings.TrimPrefix(config, "collection_interval: 200ms\n") // a token lives longer if it is used
-		r := watchRun(t, config, 1, nil)
+		// A token lives longer if it is used, hence the long interval.
+		r := watchRun(t, watchYAML(c.Endpoints(), "username: otel", "password: secret", "collection_interval: 2500ms", "timeout: 5s"), 1, nil)
 		watchUntil(t, "the second collection after the expiry", func() bool { return len(r.Metrics()) >= 3 })
+		root = watchClient(t, c) // clientv3 cannot renew a token on etcd 3.4.23
 		watchArrived(t, r, watchPut(t, root, "/after-expiry", ""), "/after-expiry")
+		assert.Zero(t, watchCounter(t, r, "receiver_etcd_scrape_errors", "", ""))
 
 		require.NoError(t, c.Members()[0].Kill()) // forgets all tokens
 		require.NoError(t, c.Members()[0].Restart(watchContext(t)))
 		watchOpened(t, r, 2)
-		watchArrived(t, r, watchPut(t, root, "/after-restart", ""), "/after-restart")
+		watchArrived(t, r, watchPut(t, watchClient(t, c), "/after-restart", ""), "/after-restart")
 		batches := len(r.Metrics())
-		watchUntil(t, "a collection after the restart", func() bool { return len(r.Metrics()) > batches })
+		watchUntil(t, "a collection after the restart", func() bool { return len(r.Metrics()) > batches+1 })
+		failed := watchCounter(t, r, "receiver_etcd_scrape_errors", "", "") // while it was down
+		watchUntil(t, "further collections", func() bool { return len(r.Metrics()) > batches+2 })
+		assert.Equal(t, failed, watchCounter(t, r, "receiver_etcd_scrape_errors", "", ""))
 		assert.Empty(t, watchNamed(r, "etcd.watch.gap"))
 		for _, code := range []string{"Unauthenticated", "InvalidArgument", "PermissionDenied"} {
 			assert.Zero(t, watchCounter(t, r, "receiver_etcd_scrape_errors", "error.type", code), code)
@@ -172,9 +177,10 @@ func connectRefused(t *testing.T, r *harness.Receiver) {
 
 func TestConnectWithoutThePermissionForAPrefixStartsByItselfAfterTheGrant(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
+		t.Parallel() // it mostly waits
 		c, root := connectAuthCluster(t, version)
 		connectUser(t, root, "otel", "secret", "/granted/")
-		r := watchRun(t, watchYAML(c.Endpoints(), "username: otel", "password: secret", "watch: {prefixes: [/granted/, /later/]}"), 1, nil)
+		r := watchRun(t, watchYAML(c.Endpoints(), "username: otel", "password: secret", "timeout: 5s", "watch: {prefixes: [/granted/, /later/]}"), 1, nil)
 		watchArrived(t, r, watchPut(t, root, "/granted/1", ""), "/granted/1")
 		watchUntil(t, "the other prefix was tried several times", func() bool {
 			return watchCounter(t, r, "receiver_etcd_watch_restarts", "", "") >= 3

@@ -40,11 +40,11 @@ func TestShutdownEndsEverythingInTimeWhateverTheReceiverDoes(t *testing.T) {
 				watchOpened(t, r, 1)
 				watchUntil(t, "metrics arrive", func() bool { return len(r.Metrics()) > 0 })
 			}},
-			{name: "while it dials", config: watchYAML([]string{"http://" + connectBlackHole(t)}, "timeout: 60s")[len("collection_interval: 200ms\n"):], until: func(t *testing.T, r *harness.Receiver) {
+			{name: "while it dials", config: watchYAML([]string{"http://" + connectBlackHole(t)}, "timeout: 60s"), until: func(t *testing.T, r *harness.Receiver) {
 				r.Start(t)
 				watchUntil(t, "it dials", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
 			}},
-			{name: "while it logs in", config: watchYAML([]string{"http://" + connectBlackHole(t)}, "username: u", "password: p"), until: func(t *testing.T, r *harness.Receiver) {
+			{name: "while it logs in", config: watchYAML([]string{"http://" + connectBlackHole(t)}, "timeout: 60s", "username: u", "password: p"), until: func(t *testing.T, r *harness.Receiver) {
 				r.Start(t)
 				watchUntil(t, "it dials", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
 			}},

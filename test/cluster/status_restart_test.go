@@ -52,7 +52,7 @@ func TestStatusCountersStartANewSeriesWhenAMemberRestarts(t *testing.T) {
 				assert.True(t, p.start.After(killed.Add(-startSlack)))
 			}
 		}
-		histogram := r.since(back.At, "etcd.wal.sync.duration", m.Name)
+		histogram := r.since(back.At, "etcd.db.commit.duration", m.Name)
 		require.NotEmpty(t, histogram)
 		startedBetween(t, histogram[0], killed, restarted)
 	})

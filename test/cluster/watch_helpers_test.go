@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,14 +29,18 @@ const (
 )
 
 // watchYAML is a configuration with short intervals. more are further lines of
-// its top level.
+// its top level, or replace those that are there.
 func watchYAML(endpoints []string, more ...string) string {
-	lines := append([]string{
+	lines := more
+	for _, line := range []string{
 		"collection_interval: 200ms", "initial_delay: 0s", "timeout: 1s",
 		"retry_on_failure: {initial_interval: 50ms, max_interval: 200ms}",
-	}, more...)
-	if len(endpoints) > 0 {
-		lines = append(lines, `endpoints: ["`+strings.Join(endpoints, `", "`)+`"]`)
+		`endpoints: ["` + strings.Join(endpoints, `", "`) + `"]`,
+	} {
+		key, _, _ := strings.Cut(line, " ")
+		if !slices.ContainsFunc(more, func(other string) bool { return strings.HasPrefix(other, key) }) {
+			lines = append(lines, line)
+		}
 	}
 	return strings.Join(lines, "\n")
 }

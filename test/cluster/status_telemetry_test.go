@@ -1,0 +1,58 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
+)
+
+func TestStatusDeclaredPartialFailureIsCounted(t *testing.T) {
+	harness.EachVersion(t, func(t *testing.T, version string) {
+		cluster := harness.Start(t, version, localcluster.Config{Size: 3})
+		_, followers := roles(t, cluster)
+		dead := followers[0]
+		r := statusRun(t, cluster.Endpoints(), "{}")
+		r.complete(t, cluster.Members()...)
+		r.collections(t, 5)
+		assert.Empty(t, scrapeErrors(t, r), "nothing fails")
+
+		killed := time.Now()
+		require.NoError(t, dead.Kill())
+		r.record(t, killed, "etcd.member.unreachable", about(dead))
+		before, asked := scrapeErrors(t, r), scrapes(t, r)
+		r.collections(t, 10)
+		after, askedAfter := scrapeErrors(t, r), scrapes(t, r)
+		for _, call := range []string{"status", "member_list", "read", "metrics"} {
+			failed := after[call+" Unavailable"] - before[call+" Unavailable"]
+			assert.GreaterOrEqual(t, failed, int64(8), call)
+			// A third of what was asked: one member of three, within what the bounds of the two readings may cut.
+			assert.InDelta(t, float64(askedAfter-asked)/3, float64(failed), 2, call)
+		}
+		for key := range after {
+			assert.Contains(t, key, " Unavailable")
+		}
+	})
+}
+
+// scrapes counts how often a member was asked.
+func scrapes(t *testing.T, r statusReceiver) int64 {
+	t.Helper()
+	metric, err := r.Telemetry.GetMetric("otelcol_receiver_etcd_scrape_duration")
+	require.NoError(t, err)
+	histogram, ok := metric.Data.(metricdata.Histogram[float64])
+	require.True(t, ok)
+	var n uint64
+	for _, dp := range histogram.DataPoints {
+		n += dp.Count
+	}
+	return int64(n)
+}
