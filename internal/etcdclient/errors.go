@@ -73,8 +73,8 @@ func remedy(err error, endpoint Endpoint, username string) string {
 		return "auth is on: set username and password"
 	case has("permission denied"):
 		return fmt.Sprintf("grant the user a role that reads all keys: etcdctl role add otel; etcdctl role grant-permission otel --prefix=true read ''; etcdctl user grant-role %s otel", username)
-	case errors.As(err, &notTLS), has("first record does not look like a TLS handshake"), has("server gave HTTP response to HTTPS client"), has("handshake failed: EOF"):
-		// etcd without TLS hangs up on a TLS client, hence the EOF.
+	case errors.As(err, &notTLS), has("first record does not look like a TLS handshake"), has("server gave HTTP response to HTTPS client"), has("handshake failed: EOF"), has("handshake failed: read tcp") && has("connection reset"):
+		// etcd without TLS hangs up on a TLS client.
 		return "the server speaks plain text: use http:// and no tls"
 	case errors.As(err, &unknownAuthority), has("certificate signed by unknown authority"):
 		return "set tls.ca_file to the CA of etcd's server certificate"

@@ -112,7 +112,7 @@ var samples = map[string]func(*Format, *Batch){
 func sample(make func(*Format, *Batch)) plog.Logs {
 	events := metadata.DefaultEventsConfig()
 	events.EtcdMemberStatus.Enabled = true
-	f := &Format{Events: events, Body: true, Version: "0.1.0", Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024}}
+	f := &Format{Events: events, Body: true, Version: "0.1.0", Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024, Action: redact.Size}}
 	res := (&resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig(), ClusterName: "prod"}).Cluster(0xcdf818194e3a8c32)
 	b := f.NewBatch(res, time.Unix(1700000000, 0), 1)
 	make(f, b)
@@ -216,7 +216,7 @@ func FuzzKeyTextIsAlwaysUTF8AndLosesNothing(f *testing.F) {
 }
 
 func BenchmarkChange(b *testing.B) {
-	f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024}}
+	f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024, Action: redact.Size}}
 	f.Values.Keys, _ = redact.Compile([]string{"^/registry/secrets/", "(?i)(password|passwd|secret|token|credential)"})
 	res := (&resource.Builder{}).Cluster(1)
 	ev := put(strings.Repeat("v", 100), strings.Repeat("v", 100))

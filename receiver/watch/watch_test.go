@@ -36,7 +36,7 @@ func follow(t testing.TB, bounds Bounds, deliver Deliver) *follower {
 	require.NoError(t, err)
 	f := &follower{Watcher: &Watcher{
 		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}},
-		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size}},
+		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, Action: redact.Size}},
 		Resource: &resource.Builder{}, Deliver: deliver, Telemetry: telemetry, Logger: zap.NewNop(),
 	}}
 	f.identify(1)

@@ -59,13 +59,29 @@ func connectFails(t *testing.T, r *harness.Receiver, want ...string) {
 	connectOneStatus(t, r, want[0])
 }
 
-// connectOneStatus checks that the only status event is a recoverable error.
+// connectPipelines is how many pipelines the receiver is in: each has a status of
+// its own, which the harness collects.
+const connectPipelines = 2
+
+// connectOneStatus checks that the only status of each pipeline is a recoverable
+// error.
 func connectOneStatus(t *testing.T, r *harness.Receiver, want string) {
 	t.Helper()
 	status := r.Status()
-	if assert.Len(t, status, 1, "the status is told once") {
-		assert.Equal(t, componentstatus.StatusRecoverableError, status[0].Status())
-		assert.ErrorContains(t, status[0].Err(), want)
+	assert.Len(t, status, connectPipelines, "the status is told once")
+	for _, ev := range status {
+		assert.Equal(t, componentstatus.StatusRecoverableError, ev.Status())
+		assert.ErrorContains(t, ev.Err(), want)
+	}
+}
+
+// connectWell waits until the status is told a second time, and checks that it is
+// OK again.
+func connectWell(t *testing.T, r *harness.Receiver) {
+	t.Helper()
+	watchUntil(t, "it is well again", func() bool { return len(r.Status()) >= 2*connectPipelines })
+	for _, ev := range r.Status()[connectPipelines:] {
+		assert.Equal(t, componentstatus.StatusOK, ev.Status())
 	}
 }
 
@@ -83,13 +99,10 @@ func connectLog(r *harness.Receiver) string {
 func connectRecovers(t *testing.T, r *harness.Receiver) {
 	t.Helper()
 	watchOpened(t, r, 1)
-	watchUntil(t, "the status is told a second time", func() bool { return len(r.Status()) >= 2 })
+	connectWell(t, r)
 	batches := len(r.Metrics())
 	watchUntil(t, "metrics flow", func() bool { return len(r.Metrics()) >= batches+2 })
-	status := r.Status()
-	require.Len(t, status, 2)
-	assert.Equal(t, componentstatus.StatusRecoverableError, status[0].Status())
-	assert.Equal(t, componentstatus.StatusOK, status[1].Status())
+	assert.Len(t, r.Status(), 2*connectPipelines)
 }
 
 // connectListen answers each connection with a function, which ends when it does

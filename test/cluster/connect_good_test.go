@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.opentelemetry.io/collector/component/componentstatus"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
@@ -169,10 +168,7 @@ func connectRefused(t *testing.T, r *harness.Receiver) {
 	watchUntil(t, "it has tried several times", func() bool {
 		return watchCounter(t, r, "receiver_etcd_watch_restarts", "", "") >= connectAttempts
 	})
-	status := r.Status()
-	if assert.Len(t, status, 1) {
-		assert.Equal(t, componentstatus.StatusRecoverableError, status[0].Status())
-	}
+	connectOneStatus(t, r, "")
 }
 
 func TestConnectWithoutThePermissionForAPrefixStartsByItselfAfterTheGrant(t *testing.T) {
@@ -196,7 +192,6 @@ func TestConnectWithoutThePermissionForAPrefixStartsByItselfAfterTheGrant(t *tes
 		connectGrant(t, root, "otel", "/later/")
 		watchOpened(t, r, 2)
 		watchArrived(t, r, watchPut(t, root, "/later/1", ""), "/later/1")
-		watchUntil(t, "it is well again", func() bool { return len(r.Status()) == 2 })
-		assert.Equal(t, componentstatus.StatusOK, r.Status()[1].Status())
+		connectWell(t, r)
 	})
 }

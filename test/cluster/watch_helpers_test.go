@@ -185,7 +185,7 @@ func watchCounter(t *testing.T, r *harness.Receiver, name, label, value string) 
 	}
 	var sum int64
 	for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
-		if got, ok := point.Attributes.Value(attribute.Key(label)); label == "" || ok && got.Emit() == value {
+		if got, ok := point.Attributes.Value(attribute.Key(label)); label == "" || ok && got.String() == value {
 			sum += point.Value
 		}
 	}
