@@ -46,7 +46,14 @@ type Conn struct {
 	client  *clientv3.Client // nil until a call needed it
 	retired *clientv3.Client // the one before, whose token was refused; calls may still use it
 	closed  bool
+	// refused is the last login that etcd refused, and when.
+	refused   error
+	refusedAt time.Time
 }
+
+// loginPause is how long a refused login speaks for the calls that come after it:
+// the calls of one collection are made at once, and each login costs etcd a bcrypt.
+const loginPause = 500 * time.Millisecond
 
 // ErrClosed is returned by calls on a closed Conn.
 var ErrClosed = errors.New("connection is closed")
@@ -99,13 +106,21 @@ func (c *Conn) grpc(ctx context.Context) (*grpc.ClientConn, error) {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx) // another call waited for the token in vain
 	}
+	if c.refused != nil && time.Since(c.refusedAt) < loginPause {
+		return nil, c.refused
+	}
 	life, end := context.WithCancel(c.ctx) // of the client, which outlives ctx
 	release := context.AfterFunc(ctx, end)
 	client, err := clientv3.New(c.config(life))
 	if err != nil {
 		end()
-		return nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
+		err = fmt.Errorf("connect to %s: %w", c.endpoint, err)
+		if IsDenied(err) {
+			c.refused, c.refusedAt = err, time.Now()
+		}
+		return nil, err
 	}
+	c.refused = nil
 	if !release() { // ctx has ended, and with it the client
 		_ = client.Close()
 		return nil, context.Cause(ctx)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -20,11 +21,12 @@ import (
 // kind of failure below gRPC.
 func ErrorType(err error) string {
 	var netErr net.Error
-	switch s, ok := status.FromError(err); {
+	code, ok := codeOf(err)
+	switch {
 	case err == nil:
 		return ""
 	case ok:
-		return s.Code().String()
+		return code.String()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return codes.DeadlineExceeded.String()
 	case errors.Is(err, context.Canceled):
@@ -34,10 +36,24 @@ func ErrorType(err error) string {
 	}
 }
 
+// codeOf gives the gRPC code of an error. clientv3 turns what a login answers into
+// an error of its own, which is no gRPC status any more.
+func codeOf(err error) (codes.Code, bool) {
+	var login rpctypes.EtcdError
+	if errors.As(err, &login) {
+		return login.Code(), true
+	}
+	s, ok := status.FromError(err)
+	return s.Code(), ok
+}
+
 // IsDenied tells whether etcd knows the caller's name (or its lack of one) and
 // refuses. Such a member is alive.
 func IsDenied(err error) bool {
-	switch status.Code(err) {
+	if err == nil {
+		return false
+	}
+	switch code, _ := codeOf(err); code {
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return true
 	case codes.InvalidArgument:
@@ -72,7 +88,7 @@ func remedy(err error, endpoint Endpoint, username string) string {
 	case has("user name is empty"):
 		return "auth is on: set username and password"
 	case has("permission denied"):
-		return fmt.Sprintf("grant the user a role that reads all keys: etcdctl role add otel; etcdctl role grant-permission otel --prefix=true read ''; etcdctl user grant-role %s otel", username)
+		return fmt.Sprintf("grant the user a role that reads all keys, or all that are watched: etcdctl role add otel; etcdctl role grant-permission otel --prefix=true read ''; etcdctl user grant-role %s otel", username)
 	case errors.As(err, &notTLS), has("first record does not look like a TLS handshake"), has("server gave HTTP response to HTTPS client"), has("handshake failed: EOF"), has("handshake failed: read tcp") && has("connection reset"):
 		// etcd without TLS hangs up on a TLS client.
 		return "the server speaks plain text: use http:// and no tls"

@@ -61,7 +61,7 @@ func (c *Collector) Run(ctx context.Context) {
 		view:      view{members: map[uint64]*member{}},
 		collected: map[*member]bool{},
 		tried:     map[uint64]bool{},
-		told:      teller{logger: c.Logger, last: map[string]string{}},
+		told:      teller{logger: c.Logger, causes: map[string]map[string]bool{}},
 	}
 	r.loop(ctx)
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 )
 
-// teller logs changes of state, not states: a cause is told when it differs from
-// the one before.
+// teller logs changes of state, not states: each cause is told once until it is
+// over.
 type teller struct {
 	logger *zap.Logger
-	last   map[string]string
+	causes map[string]map[string]bool // by what they are about
 }
 
 func (t *teller) warn(about, cause, message string, fields ...zap.Field) {
@@ -32,17 +32,20 @@ func (t *teller) info(about, cause, message string, fields ...zap.Field) {
 }
 
 func (t *teller) tell(level zapcore.Level, about, cause, message string, fields []zap.Field) {
-	if t.last[about] == cause {
+	if t.causes[about][cause] {
 		return
 	}
-	t.last[about] = cause
+	if t.causes[about] == nil {
+		t.causes[about] = map[string]bool{}
+	}
+	t.causes[about][cause] = true
 	t.logger.Log(level, message, fields...)
 }
 
-// recovered tells whether there was a cause, and forgets it.
+// recovered tells whether there was a cause, and forgets all of them.
 func (t *teller) recovered(about string) bool {
-	_, was := t.last[about]
-	delete(t.last, about)
+	_, was := t.causes[about]
+	delete(t.causes, about)
 	return was
 }
 

@@ -59,11 +59,11 @@ func (w *Watcher) Run(ctx context.Context) {
 func (w *Watcher) follow(ctx context.Context, prefix string) {
 	f := &follower{Watcher: w, prefix: prefix}
 	retry := newBackOff()
-	var told string // the last cause that was logged
+	told := map[string]bool{} // causes that were logged since the stream was last open
 	for ctx.Err() == nil {
 		err := f.session(ctx, func(conn *etcdclient.Conn, from int64) {
 			retry.Reset()
-			told = ""
+			clear(told)
 			w.Report(prefix, nil)
 			w.Logger.Info("watching", zap.Stringer("endpoint", conn.Endpoint()), zap.String("prefix", prefix), zap.Int64("from_revision", from))
 		})
@@ -71,8 +71,8 @@ func (w *Watcher) follow(ctx context.Context, prefix string) {
 			continue
 		}
 		w.Telemetry.ReceiverEtcdWatchRestarts.Add(ctx, 1)
-		if cause := etcdclient.ErrorType(err); cause != told {
-			told = cause
+		if cause := etcdclient.ErrorType(err); !told[cause] {
+			told[cause] = true
 			w.Report(prefix, err)
 			w.Logger.Warn("the watch ended; it is opened again from the last delivered revision", zap.String("prefix", prefix), zap.Int64("from_revision", f.next), zap.Error(err))
 		}

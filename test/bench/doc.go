@@ -9,5 +9,5 @@
 // whose samples carry the label "contender":
 //
 //	ETCD_BIN_DIR=... go test -run '^$' -bench . -cpuprofile cpu.out . -args -rounds 9
-//	go tool pprof -tagfocus contender:ours -top cpu.out
+//	go tool pprof -tagfocus 'contender=^ours$' -top cpu.out
 package bench
