@@ -102,7 +102,7 @@ func (r *run) denial(a *answered) string {
 	case etcdclient.ErrorType(a.failed[callStatus]) == codes.PermissionDenied.String():
 		why = fmt.Sprintf("etcd user %q may not call Status on etcd %s (needs the role root there)", username, version)
 	default:
-		why = fmt.Sprintf("etcd %s does not let user %q in: check username and password", version, username)
+		why = fmt.Sprintf("etcd %s refuses the login: check username %q and password", version, username)
 	}
 	switch {
 	case a.by.memberID == 0:

@@ -77,7 +77,7 @@ func TestStatusWithAWrongPasswordNamesTheRemedy(t *testing.T) {
 }
 
 // anonymous are the versions that answer Status and MemberList to nobody in
-// particular while auth is on (/work/shared/collector.md 8.4 lists 15 releases).
+// particular while auth is on.
 var anonymous = map[string]bool{"3.4": true}
 
 func TestStatusWithAuthOnAndNoUserNamesTheRemedy(t *testing.T) {
