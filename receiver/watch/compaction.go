@@ -28,11 +28,11 @@ func lastMissing(ctx context.Context, compacted int64, conn *etcdclient.Conn) in
 	return compacted
 }
 
-// keepsDelete tells whether etcd of that version keeps a delete whose revision is
-// the compacted one: since 3.4.34, 3.5.16 and 3.6.0.
+// keepsDelete tells whether etcd of that version keeps, and serves, a delete whose
+// revision is the compacted one: since 3.5.18 and 3.6.0. Of 3.4 it is not known
+// which release does.
 //
-// Source: etcd pull requests 18274, 18474, 18475; 3.4.23, 3.5.35, 3.6.16 and 3.7.3
-// measured.
+// Source: etcd issues 18089 and 19179; 3.4.23, 3.5.35, 3.6.16 and 3.7.3 measured.
 func keepsDelete(version string) bool {
 	var major, minor, patch int
 	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n < 3 {
@@ -41,10 +41,8 @@ func keepsDelete(version string) bool {
 	switch {
 	case major != 3:
 		return major > 3
-	case minor == 4:
-		return patch >= 34
 	case minor == 5:
-		return patch >= 16
+		return patch >= 18
 	}
 	return minor > 5
 }

@@ -65,7 +65,7 @@ func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 	})
 }
 
-// A compaction at a delete: etcd before 3.4.34 and 3.5.16 forgets the delete too
+// A compaction at a delete: etcd 3.4 and before 3.5.18 forgets the delete too
 // (pull request 18274), later ones keep it.
 func TestWatchDeliversADeleteAtTheCompactedRevisionOrTellsThatItIsMissing(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
