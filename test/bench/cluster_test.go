@@ -35,7 +35,9 @@ func startCluster(b *testing.B) *cluster {
 		if os.Getenv("CI") != "" {
 			b.Fatalf("etcd 3.6 is missing at %q, and CI must skip nothing", binary)
 		}
-		b.Skipf("etcd 3.6 is not at ETCD_BIN_DIR/3.6/etcd (%q): run `make .cache/etcd/3.6/etcd` and `make bench`", binary)
+		reason := fmt.Sprintf("etcd 3.6 is not at ETCD_BIN_DIR/3.6/etcd (%q): `make .cache/etcd/3.6/etcd` builds it, `make bench` says where it is", binary)
+		fmt.Println("SKIPPED:", reason) // without -v nobody would read it
+		b.Skip(reason)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
