@@ -131,7 +131,7 @@ func (r *etcdReceiver) watcher() *watch.Watcher {
 	c := &r.config.Watch
 	return &watch.Watcher{
 		Settings: watch.Settings{
-			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv,
+			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv, Heartbeat: watch.Heartbeat,
 			Batch: watch.Bounds{MaxRecords: c.Batch.MaxRecords, MaxBytes: c.Batch.MaxBytes, MaxDelay: c.Batch.MaxDelay},
 		},
 		Cluster: r.cluster, Format: r.format, Resource: r.resource,

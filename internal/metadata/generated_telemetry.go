@@ -117,7 +117,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdWatchRevision, err = builder.meter.Int64Gauge(
 		"otelcol_receiver_etcd_watch_revision",
-		metric.WithDescription("Last revision the pipeline accepted. Compare with etcd.revision.current. [Development]"),
+		metric.WithDescription("Last revision that is behind the stream of a prefix, because the pipeline has accepted it or because nothing of the prefix was in it. Compare with etcd.revision.current. [Development]"),
 		metric.WithUnit("{revision}"),
 	)
 	errs = errors.Join(errs, err)

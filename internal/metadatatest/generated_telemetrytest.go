@@ -151,7 +151,7 @@ func AssertEqualReceiverEtcdWatchRestarts(t *testing.T, tt *componenttest.Teleme
 func AssertEqualReceiverEtcdWatchRevision(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_watch_revision",
-		Description: "Last revision the pipeline accepted. Compare with etcd.revision.current. [Development]",
+		Description: "Last revision that is behind the stream of a prefix, because the pipeline has accepted it or because nothing of the prefix was in it. Compare with etcd.revision.current. [Development]",
 		Unit:        "{revision}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,

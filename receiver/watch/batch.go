@@ -83,9 +83,6 @@ func (b *batch) add(ev *mvccpb.Event, subIndex int, excluded bool) (recorded boo
 // Source: etcd's API guarantees, https://etcd.io/docs/v3.6/learning/api_guarantees/
 // (ordered, atomic); the watch does not ask for fragments.
 func (f *follower) take(ctx context.Context, events []*mvccpb.Event, pending *batch) error {
-	if len(events) == 0 {
-		return nil
-	}
 	f.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(len(events)), sourceWatch)
 	now, subIndex, filtered := time.Now(), 0, 0
 	next := max(f.next, pending.last+1) // a revision is never split over two responses
@@ -143,9 +140,14 @@ func (f *follower) flush(ctx context.Context, pending *batch) error {
 		}
 	}
 	f.next = pending.last + 1
-	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, pending.last, metric.WithAttributes(attribute.String("prefix", f.prefix)))
+	f.tellPosition(ctx, pending.last)
 	pending.restart()
 	return nil
+}
+
+// tellPosition records the last revision that is behind us.
+func (f *follower) tellPosition(ctx context.Context, revision int64) {
+	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, revision, metric.WithAttributes(attribute.String("prefix", f.prefix)))
 }
 
 // lastFlush bounds how long the end of a session waits for the pipeline.

@@ -11,6 +11,9 @@
 // batch, and a batch holds whole revisions only. When a stream ends, for whatever
 // reason, the next one starts at the position, at another member if there is one.
 //
+// A silent stream is looked after every two seconds: is the member there, and up to
+// which revision is there nothing of this prefix? The position moves past that too.
+//
 // Every change after the first start arrives, in the order of revisions within a
 // prefix, or an etcd.watch.gap says which revisions are missing and why: they were
 // compacted before they could be read, the pipeline refused them for good, or

@@ -32,6 +32,8 @@ type follower struct {
 	next      int64 // the position: first revision not delivered; 0 before the first stream
 	clusterID uint64
 	resource  pcommon.Resource
+	// trustsProgress is whether the member's version does. See progress.
+	trustsProgress bool
 }
 
 // session is the life of one stream: it delivers what arrives until the stream
@@ -56,9 +58,12 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 	responses := read(ctx, stream)
 	pending := f.newBatch()
 	defer func() { f.flushLast(ctx, pending) }()
+	silent := time.NewTicker(f.Heartbeat)
+	defer silent.Stop()
 	for {
 		select {
 		case r := <-responses:
+			silent.Reset(f.Heartbeat)
 			if r.err != nil {
 				return f.explain(r.err, conn)
 			}
@@ -78,6 +83,10 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 				}
 				f.Cluster.Discover(ctx, conn)
 				opened(conn, f.next)
+			case len(r.Events) == 0:
+				if err := f.progress(ctx, r.Header.Revision, pending); err != nil {
+					return err
+				}
 			default:
 				if err := f.take(ctx, r.Events, pending); err != nil {
 					return err
@@ -85,6 +94,10 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 			}
 		case <-pending.due():
 			if err := f.flush(ctx, pending); err != nil {
+				return err
+			}
+		case <-silent.C:
+			if err := f.ping(ctx, conn, stream); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 )
@@ -24,10 +26,28 @@ import (
 // sends its script and then stays open.
 type fakeWatch struct {
 	pb.UnimplementedWatchServer
-	scripts [][]*pb.WatchResponse
+	pb.UnimplementedMaintenanceServer
+	version  string // what Status says; "" denies it
+	progress int64  // the answer to a request for progress; 0 gives none, once
+	scripts  [][]*pb.WatchResponse
 
 	mu     sync.Mutex
 	starts []int64 // the start revisions that were asked for
+	frozen bool    // Status does not answer
+}
+
+func (f *fakeWatch) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
+	f.mu.Lock()
+	frozen := f.frozen
+	f.mu.Unlock()
+	switch {
+	case frozen:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case f.version == "":
+		return nil, status.Error(codes.PermissionDenied, "etcdserver: permission denied")
+	}
+	return &pb.StatusResponse{Header: header(1, 0), Version: f.version}, nil
 }
 
 func (f *fakeWatch) Watch(stream pb.Watch_WatchServer) error {
@@ -47,8 +67,24 @@ func (f *fakeWatch) Watch(stream pb.Watch_WatchServer) error {
 			return err
 		}
 	}
-	<-stream.Context().Done()
-	return nil
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			return nil
+		}
+		if request.GetProgressRequest() == nil || f.progress == 0 {
+			continue
+		}
+		if err := stream.Send(&pb.WatchResponse{Header: header(1, f.progress), WatchId: -1}); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		first := len(f.starts) == 1
+		f.mu.Unlock()
+		if first { // the next stream shows where the position is
+			return status.Error(codes.Unavailable, "etcdserver: no leader")
+		}
+	}
 }
 
 func header(cluster uint64, revision int64) *pb.ResponseHeader {
@@ -58,11 +94,17 @@ func header(cluster uint64, revision int64) *pb.ResponseHeader {
 // watching runs a watcher against the scripts and gives what it delivers.
 func watching(t *testing.T, hold <-chan struct{}, scripts ...[]*pb.WatchResponse) (fake *fakeWatch, delivered func() []string) {
 	t.Helper()
+	fake = &fakeWatch{scripts: scripts}
+	return fake, fake.run(t, hold)
+}
+
+func (fake *fakeWatch) run(t *testing.T, hold <-chan struct{}) (delivered func() []string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	fake = &fakeWatch{scripts: scripts}
 	server := grpc.NewServer()
 	pb.RegisterWatchServer(server, fake)
+	pb.RegisterMaintenanceServer(server, fake)
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()
 
@@ -99,7 +141,7 @@ func watching(t *testing.T, hold <-chan struct{}, scripts ...[]*pb.WatchResponse
 		server.Stop()
 		<-served
 	})
-	return fake, func() []string {
+	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		return append([]string(nil), bodies...)
@@ -155,4 +197,42 @@ func TestResponsesThatNoEtcdSendsEndTheStreamAndNothingElse(t *testing.T) {
 	)
 	require.Eventually(t, func() bool { return len(delivered()) == 1 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, []string{"put a rev 6 (1 B, version 1)"}, delivered())
+}
+
+func (f *fakeWatch) asked() []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]int64(nil), f.starts...)
+}
+
+func TestThePositionOfAQuietPrefixMovesWithTheProgressThatAnEtcdMayBeBelieved(t *testing.T) {
+	for version, want := range map[string]int64{"3.6.16": 51, "3.5.7": 6, "": 6} {
+		t.Run(version, func(t *testing.T) {
+			created := []*pb.WatchResponse{{Header: header(1, 5), Created: true}}
+			fake := &fakeWatch{version: version, progress: 50, scripts: [][]*pb.WatchResponse{created, created}}
+			delivered := fake.run(t, nil)
+			require.Eventually(t, func() bool { return len(fake.asked()) >= 2 }, 10*time.Second, time.Millisecond)
+			assert.Equal(t, []int64{0, want}, fake.asked()[:2])
+			assert.Empty(t, delivered())
+		})
+	}
+}
+
+func TestAFrozenMemberEndsASilentStream(t *testing.T) {
+	created := []*pb.WatchResponse{{Header: header(1, 5), Created: true}}
+	fake := &fakeWatch{version: "3.6.16", scripts: [][]*pb.WatchResponse{created, created}}
+	fake.run(t, nil)
+	require.Eventually(t, func() bool { return len(fake.asked()) == 1 }, 10*time.Second, time.Millisecond)
+	fake.mu.Lock()
+	fake.frozen = true
+	fake.mu.Unlock()
+	require.Eventually(t, func() bool { return len(fake.asked()) == 2 }, 10*time.Second, time.Millisecond)
+}
+
+func TestProgressIsBelievedFromTheseVersionsOn(t *testing.T) {
+	for version, want := range map[string]bool{
+		"3.4.23": false, "3.4.37": true, "3.5.7": false, "3.5.8": true, "3.6.0": true, "3.7.3": true, "4.0.0": true, "": false, "3.6": false,
+	} {
+		assert.Equal(t, want, trustsProgress(version), "%q", version)
+	}
 }

@@ -35,7 +35,7 @@ func follow(t testing.TB, bounds Bounds, deliver Deliver) *follower {
 	telemetry, err := metadata.NewTelemetryBuilder(componenttest.NewNopTelemetrySettings())
 	require.NoError(t, err)
 	f := &follower{Watcher: &Watcher{
-		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}},
+		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}, Heartbeat: 20 * time.Millisecond},
 		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, Action: redact.Size}},
 		Resource: &resource.Builder{}, Deliver: deliver, Telemetry: telemetry, Logger: zap.NewNop(),
 	}}

@@ -26,6 +26,8 @@ type Settings struct {
 	// PrevKV asks etcd for the previous value of each change.
 	PrevKV bool
 	Batch  Bounds
+	// Heartbeat is how often a silent stream is looked after; see the constant.
+	Heartbeat time.Duration
 }
 
 // Deliver hands records to the pipeline and returns when it has accepted them,
