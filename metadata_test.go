@@ -20,7 +20,8 @@ func readMetadata(t *testing.T) (contract struct {
 	ResourceAttributes named `yaml:"resource_attributes"`
 	Metrics            named
 	Telemetry          struct{ Metrics named }
-}) {
+},
+) {
 	t.Helper()
 	raw, err := os.ReadFile("metadata.yaml")
 	require.NoError(t, err)
