@@ -27,14 +27,14 @@ func TestClientURLsAreReadyToDial(t *testing.T) {
 		"wildcard beside its loopback":    {"http://0.0.0.0:2379,http://127.0.0.1:2379", []string{"http://127.0.0.1:2379"}},
 		"blanks around":                   {" http://10.0.0.1:1 , http://10.0.0.2:1", []string{"http://10.0.0.1:1", "http://10.0.0.2:1"}},
 		"unix sockets":                    {"unix:///run/etcd.sock,unixs:///run/tls.sock", []string{"unix:///run/etcd.sock", "unixs:///run/tls.sock"}},
-		"unix socket relative to the cwd": {"unix://localhost:2379", []string{"unix:///work/localhost:2379"}},
+		"unix socket relative to the cwd": {"unix://localhost:2379", []string{"unix:///srv/localhost:2379"}},
 		"user and path are left out":      {"http://u:p@10.0.0.1:1/path?q#f", []string{"http://10.0.0.1:1"}},
 		"what nobody can dial":            {"http://127.0.0.1:0,http://127.0.0.1,http://127.0.0.1:,http://127.0.0.1:65536,127.0.0.1:2379,ftp://127.0.0.1:1,unix:x,unix://,http://[::1,:,%,", nil},
 		"none":                            {"", nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.want, clientURLs(tt.listen, "/work"))
+			assert.Equal(t, tt.want, clientURLs(tt.listen, "/srv"))
 		})
 	}
 }

@@ -21,12 +21,12 @@ func TestScannerReadsSettingsInEtcdsOrderOfPrecedence(t *testing.T) {
 		want          Process
 	}{
 		"nothing given, so all defaults": {
-			want: Process{Name: "default", DataDir: "/work/default.etcd", ClientURLs: []string{"http://localhost:2379"}},
+			want: Process{Name: "default", DataDir: "/srv/default.etcd", ClientURLs: []string{"http://localhost:2379"}},
 		},
 		"flags win over the environment, one by one": {
 			argv:    []string{"--name", "flag"},
 			environ: []string{"ETCD_NAME=env", "ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:4001"},
-			want:    Process{Name: "flag", DataDir: "/work/flag.etcd", ClientURLs: []string{"http://127.0.0.1:4001"}},
+			want:    Process{Name: "flag", DataDir: "/srv/flag.etcd", ClientURLs: []string{"http://127.0.0.1:4001"}},
 		},
 		"a configuration file makes flags and environment void": {
 			argv:    []string{"--name", "flag", "--config-file", "/etc/etcd.yaml", "--client-cert-auth"},
@@ -49,14 +49,14 @@ func TestScannerReadsSettingsInEtcdsOrderOfPrecedence(t *testing.T) {
 		"an empty configuration file means all defaults": {
 			argv:  []string{"--name=flag", "--config-file=/etc/etcd.yaml"},
 			files: map[string]string{"/etc/etcd.yaml": ""},
-			want:  Process{Name: "default", DataDir: "/work/default.etcd", ClientURLs: []string{"http://localhost:2379"}},
+			want:  Process{Name: "default", DataDir: "/srv/default.etcd", ClientURLs: []string{"http://localhost:2379"}},
 		},
 		"relative paths start at the working directory": {
 			argv:  []string{"--config-file", "conf/etcd.yaml"},
-			files: map[string]string{"/work/conf/etcd.yaml": "name: n\nclient-transport-security: {trusted-ca-file: ca.crt, cert-file: ../s.crt}\n"},
+			files: map[string]string{"/srv/conf/etcd.yaml": "name: n\nclient-transport-security: {trusted-ca-file: ca.crt, cert-file: ../s.crt}\n"},
 			want: Process{
-				Name: "n", DataDir: "/work/n.etcd", ClientURLs: []string{"http://localhost:2379"},
-				TrustedCAFile: "/work/ca.crt", CertFile: "/s.crt",
+				Name: "n", DataDir: "/srv/n.etcd", ClientURLs: []string{"http://localhost:2379"},
+				TrustedCAFile: "/srv/ca.crt", CertFile: "/s.crt",
 			},
 		},
 	}
@@ -65,7 +65,7 @@ func TestScannerReadsSettingsInEtcdsOrderOfPrecedence(t *testing.T) {
 			proc := newFakeProc(t)
 			environ := append([]string{"PATH=/bin"}, tt.environ...)
 			proc.add(7, fakeProcess{
-				exe: "/usr/bin/etcd", cwd: "/work", files: tt.files,
+				exe: "/usr/bin/etcd", cwd: "/srv", files: tt.files,
 				argv: append([]string{"etcd"}, tt.argv...), environ: environ,
 			})
 			tt.want.PID = 7
@@ -143,12 +143,12 @@ func TestScannerLeavesUnknownWhatItCannotRead(t *testing.T) {
 		unread  string
 	}{
 		"environment: flags are known, defaults would be guesses": {
-			process: fakeProcess{cwd: "/work", argv: []string{"etcd", "--name=n", "--trusted-ca-file=ca.crt"}},
-			want:    Process{Name: "n", TrustedCAFile: "/work/ca.crt"},
+			process: fakeProcess{cwd: "/srv", argv: []string{"etcd", "--name=n", "--trusted-ca-file=ca.crt"}},
+			want:    Process{Name: "n", TrustedCAFile: "/srv/ca.crt"},
 			unread:  "read its environment: ",
 		},
 		"configuration file: flags mean nothing beside it": {
-			process: fakeProcess{cwd: "/work", argv: []string{"etcd", "--name=n", "--config-file=/absent"}},
+			process: fakeProcess{cwd: "/srv", argv: []string{"etcd", "--name=n", "--config-file=/absent"}},
 			unread:  `read its configuration file "/absent": `,
 		},
 		"configuration file in a directory unknown": {
@@ -157,7 +157,7 @@ func TestScannerLeavesUnknownWhatItCannotRead(t *testing.T) {
 		},
 		"part of a configuration file": {
 			process: fakeProcess{
-				cwd: "/work", argv: []string{"etcd", "--config-file=/c"},
+				cwd: "/srv", argv: []string{"etcd", "--config-file=/c"},
 				files: map[string]string{"/c": "name: n\nclient-transport-security: {client-cert-auth: s3cret}\n"},
 			},
 			want:   Process{Name: "n"},
@@ -169,7 +169,7 @@ func TestScannerLeavesUnknownWhatItCannotRead(t *testing.T) {
 			unread:  "read its working directory: ",
 		},
 		"command line of absurd length": {
-			process: fakeProcess{cwd: "/work", argv: []string{"etcd", strings.Repeat("x", maxProcBytes)}, environ: []string{"ETCD_NAME=n"}},
+			process: fakeProcess{cwd: "/srv", argv: []string{"etcd", strings.Repeat("x", maxProcBytes)}, environ: []string{"ETCD_NAME=n"}},
 			want:    Process{Name: "n"},
 			unread:  "read its command line: ",
 		},

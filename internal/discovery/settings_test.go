@@ -42,7 +42,7 @@ func FuzzSettings(f *testing.F) {
 		}
 		file, _ := parseConfigFile(config)
 		for _, given := range []settings{flags.over(parseEnvironment(environ)), file, nil} {
-			for _, cwd := range []string{"/work", ""} {
+			for _, cwd := range []string{"/srv", ""} {
 				requirePromises(t, describe(given, cwd))
 				requirePromises(t, describe(given.withDefaults(), cwd))
 			}

@@ -5,7 +5,6 @@ package watch
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
@@ -22,27 +21,8 @@ const versionTimeout = 2 * time.Second
 func lastMissing(ctx context.Context, compacted int64, conn *etcdclient.Conn) int64 {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	if status, err := conn.Status(ctx); err == nil && keepsDelete(status.Version) {
+	if status, err := conn.Status(ctx); err == nil && mendedDelete.in(status.Version) {
 		return compacted - 1
 	}
 	return compacted
-}
-
-// keepsDelete tells whether etcd of that version keeps, and serves, a delete whose
-// revision is the compacted one: since 3.5.18 and 3.6.0. Of 3.4 it is not known
-// which release does.
-//
-// Source: etcd issues 18089 and 19179; 3.4.23, 3.5.35, 3.6.16 and 3.7.3 measured.
-func keepsDelete(version string) bool {
-	var major, minor, patch int
-	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n < 3 {
-		return false
-	}
-	switch {
-	case major != 3:
-		return major > 3
-	case minor == 5:
-		return patch >= 18
-	}
-	return minor > 5
 }

@@ -6,7 +6,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -34,7 +33,7 @@ func (f *follower) ping(ctx context.Context, conn *etcdclient.Conn, stream pb.Wa
 	if err != nil && !etcdclient.IsDenied(err) {
 		return f.explain(err, conn)
 	}
-	f.trustsProgress = trustsProgress(status.GetVersion())
+	f.trustsProgress = mendedProgress.in(status.GetVersion())
 	request := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
 	if err := stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
 		return f.explain(err, conn)
@@ -54,23 +53,4 @@ func (f *follower) progress(ctx context.Context, revision int64, pending *batch)
 		f.tellPosition(ctx, revision)
 	}
 	return nil
-}
-
-// trustsProgress tells whether etcd of that version announces a progress only
-// after the events before it: since 3.5.8 and 3.6.0 (etcd issue 15220), and in
-// 3.4.37 (read in its source).
-func trustsProgress(version string) bool {
-	var major, minor, patch int
-	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n < 3 {
-		return false
-	}
-	switch {
-	case major != 3:
-		return major > 3
-	case minor == 4:
-		return patch >= 37
-	case minor == 5:
-		return patch >= 8
-	}
-	return minor > 5
 }

@@ -228,11 +228,3 @@ func TestAFrozenMemberEndsASilentStream(t *testing.T) {
 	fake.mu.Unlock()
 	require.Eventually(t, func() bool { return len(fake.asked()) == 2 }, 10*time.Second, time.Millisecond)
 }
-
-func TestProgressIsBelievedFromTheseVersionsOn(t *testing.T) {
-	for version, want := range map[string]bool{
-		"3.4.23": false, "3.4.37": true, "3.5.7": false, "3.5.8": true, "3.6.0": true, "3.7.3": true, "4.0.0": true, "": false, "3.6": false,
-	} {
-		assert.Equal(t, want, trustsProgress(version), "%q", version)
-	}
-}
