@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	hangTimeout = 3 * time.Second
+	hangTimeout = 6 * time.Second
 	// hangPause is the longest pause between two points of a healthy member that
-	// these tests bear: seven intervals on a busy machine, and half of the timeout.
-	hangPause = 1500 * time.Millisecond
+	// these tests bear, on a busy machine too: half of the timeout.
+	hangPause = hangTimeout / 2
 )
 
 // steady checks that points of a member kept arriving since then.
