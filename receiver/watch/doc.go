@@ -17,6 +17,8 @@
 // Every change after the first start arrives, in the order of revisions within a
 // prefix, or an etcd.watch.gap says which revisions are missing and why: they were
 // compacted before they could be read, the pipeline refused them for good, or
-// another cluster answers at the endpoint. The position is kept in memory: what
-// happens while the collector is not running is not seen.
+// another cluster answers at the endpoint. Two things are not seen yet: what happens
+// while the collector is not running, since the position is kept in memory; and
+// what follows a restore from a backup under the same cluster id, until the
+// revisions have passed the position again.
 package watch
