@@ -70,10 +70,11 @@ test: ## Run all tests, with real etcds of every supported minor and the race de
 	@for module in $(MODULES); do (cd $$module && go vet ./...); done
 	$(call step,7/8,go test)
 	@race=$$(tools/race-flag.sh); \
-	  tools/patiently.sh "compiling the tests takes a minute or two the first time" env $(TEST_ENV) go test $$race ./...
+	  tools/patiently.sh "compiling the tests takes a minute or two the first time" env $(TEST_ENV) go test -count=1 $$race ./...
 	$(call step,8/8,go test of the suites in test/)
+	@# -count=1: Go does not see that a program under test, or an example, has changed.
 	@race=$$(tools/race-flag.sh); cd test && \
-	  "$(CURDIR)/tools/patiently.sh" "real clusters, a quarter of an hour" env $(TEST_ENV) go test -timeout 40m $$race ./...
+	  "$(CURDIR)/tools/patiently.sh" "real clusters, a quarter of an hour" env $(TEST_ENV) go test -count=1 -timeout 40m $$race ./...
 
 .PHONY: lint
 lint: ## Check format (gofumpt), go vet and staticcheck.

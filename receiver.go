@@ -50,6 +50,7 @@ type etcdReceiver struct {
 	cluster         *etcdclient.Cluster
 	health          *health
 	events          chan plog.Logs
+	metricsRefused  bool // the last collection; of the status road's goroutine
 }
 
 // kubernetesSecrets are keys whose values never leave the host, also where the
@@ -176,9 +177,13 @@ func (r *etcdReceiver) consumeMetrics(ctx context.Context, metrics pmetric.Metri
 	ctx = r.obs.StartMetricsOp(ctx)
 	err := r.metrics.ConsumeMetrics(ctx, metrics)
 	r.obs.EndMetricsOp(ctx, "etcd", points, err)
-	if err != nil && ctx.Err() == nil {
-		r.settings.Logger.Warn("the pipeline refused the metrics of one collection", zap.Int("data_points", points), zap.Error(err))
+	switch refused := err != nil; {
+	case refused && !r.metricsRefused:
+		r.settings.Logger.Warn("the pipeline refuses metrics; what it refuses is not offered again", zap.Int("data_points", points), zap.Error(err))
+	case !refused && r.metricsRefused:
+		r.settings.Logger.Info("the pipeline accepts metrics again")
 	}
+	r.metricsRefused = err != nil
 }
 
 // eventQueue is how many collections' events wait for a pipeline that refuses.

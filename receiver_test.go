@@ -40,6 +40,7 @@ func TestHealthReportsTransitionsAndAllCauses(t *testing.T) {
 	late := &statusHost{Host: componenttest.NewNopHost()}
 	h.add(late)
 	require.Len(t, late.events, 1, "a pipeline that starts later is told at once")
+	assert.EqualError(t, late.events[0].Err(), "status: first\nwatch /b: second again")
 	require.Len(t, host.events, 1)
 	assert.Equal(t, componentstatus.StatusRecoverableError, host.events[0].Status())
 	assert.EqualError(t, host.events[0].Err(), "watch /b: second")

@@ -7,7 +7,7 @@ set -euo pipefail
 text=$1
 shift
 echo "      $text" >&2
-while sleep 20; do echo "      ... still at it: $SECONDS s" >&2; done &
+while sleep 20 </dev/null >/dev/null 2>&1; do echo "      ... still at it: $SECONDS s" >&2; done &
 ticker=$!
 trap 'kill $ticker 2>/dev/null || true' EXIT
 "$@"

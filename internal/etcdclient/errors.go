@@ -83,6 +83,8 @@ func remedy(err error, endpoint Endpoint, username string) string {
 	var notTLS tls.RecordHeaderError
 	has := func(s string) bool { return strings.Contains(text, s) }
 	switch {
+	case has("lookup "):
+		return "check endpoints and DNS: the host name cannot be resolved"
 	case has("authentication failed"):
 		return fmt.Sprintf("check username %q and password", username)
 	case has("user name is empty"):

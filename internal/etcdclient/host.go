@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configtls"
@@ -93,6 +94,7 @@ func (c certificate) settings() *configtls.ClientConfig {
 		settings.CAFile = c.ca
 	}
 	settings.CertFile, settings.KeyFile = c.cert, c.key
+	settings.ReloadInterval = time.Hour // kubeadm and its like renew in place
 	return &settings
 }
 

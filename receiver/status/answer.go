@@ -50,6 +50,11 @@ func (a *answer) answered() bool {
 	return a.header != nil || etcdclient.IsDenied(a.failed[callStatus])
 }
 
+// tellsAlarms tells whether the answer says which alarms there are, if any.
+func (a *answer) tellsAlarms() bool {
+	return a.status != nil || etcdclient.IsDenied(a.failed[callStatus]) && a.failed[callAlarms] == nil
+}
+
 // ask makes all calls to one member at the same time, each with its own deadline.
 func ask(ctx context.Context, conn *etcdclient.Conn, timeout time.Duration, withMetrics bool) answer {
 	a := answer{endpoint: conn.Endpoint(), failed: map[call]error{}}
@@ -71,7 +76,10 @@ func ask(ctx context.Context, conn *etcdclient.Conn, timeout time.Duration, with
 		delete(a.failed, callMembers)
 		delete(a.failed, callRead)
 	}
-	// A denied read proves that the member has a leader.
+	// A read that is denied proves that the member has a leader, as one that is served does.
+	if etcdclient.IsDenied(a.failed[callRead]) && a.status != nil {
+		delete(a.failed, callRead)
+	}
 	a.reads = a.failed[callRead] == nil || etcdclient.IsDenied(a.failed[callRead])
 	if etcdclient.IsDenied(a.failed[callStatus]) {
 		// Status lists the alarms too, and costs etcd no raft proposal.

@@ -5,6 +5,7 @@ package status
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -57,7 +58,7 @@ func (c *Collector) Run(ctx context.Context) {
 	r := run{
 		Collector: c,
 		recorder:  recorder{builder: c.Builder, resource: c.Resource, histograms: c.Histograms, starts: startTimes{}},
-		answers:   make(chan answered),
+		arrived:   make(chan answered),
 		view:      view{members: map[uint64]*member{}},
 		collected: map[*member]bool{},
 		tried:     map[uint64]bool{},
@@ -77,7 +78,7 @@ type run struct {
 
 	targets  []*target
 	tried    map[uint64]bool // members that discover has looked at since the tick
-	answers  chan answered
+	arrived  chan answered
 	inFlight int
 
 	failure error // why the last silent member told nothing
@@ -104,7 +105,7 @@ func (r *run) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			for ; r.inFlight > 0; r.inFlight-- {
-				<-r.answers // their contexts have ended too
+				<-r.arrived // their contexts have ended too
 			}
 			return
 		case <-tick.C:
@@ -115,7 +116,7 @@ func (r *run) loop(ctx context.Context) {
 			continue
 		case <-late.C:
 			overdue = true
-		case a := <-r.answers:
+		case a := <-r.arrived:
 			r.take(ctx, a)
 		}
 		if (r.inFlight == 0 || overdue) && !r.discover(ctx) {
@@ -130,7 +131,7 @@ func (r *run) begin(ctx context.Context) {
 		return
 	}
 	clear(r.tried)
-	if r.view.list == nil {
+	if !r.answers() {
 		r.seed(ctx)
 	}
 	for _, t := range r.targets {
@@ -147,8 +148,18 @@ func (r *run) ask(ctx context.Context, t *target) {
 	// /metrics is the dearest call, and stands in where Status is denied.
 	withMetrics := r.ReadMetrics && (r.Metrics != nil || t.denied)
 	go func() { // ends with its calls' deadlines; loop takes its answer also when it ends
-		r.answers <- answered{t, ask(ctx, t.conn, r.Timeout, withMetrics)}
+		r.arrived <- answered{t, ask(ctx, t.conn, r.Timeout, withMetrics)}
 	}()
+}
+
+// answers tells whether any member answered when it was asked last.
+func (r *run) answers() bool {
+	for _, m := range r.view.members {
+		if m.reachable() {
+			return true
+		}
+	}
+	return false
 }
 
 // take puts an answer into the view.
@@ -163,8 +174,8 @@ func (r *run) take(ctx context.Context, a answered) {
 		r.identify(a.by, a.header.ClusterId, a.header.MemberId)
 	}
 	r.count(ctx, &a)
-	if a.by.memberID == 0 {
-		return // an endpoint that never told: nobody knows whose it is
+	if a.by.memberID == 0 || !slices.Contains(r.targets, a.by) {
+		return // nobody knows whose it is, or the member is asked elsewhere
 	}
 	m := r.member(a.by.memberID)
 	m.update(&a.answer)

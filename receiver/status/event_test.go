@@ -30,7 +30,7 @@ func cluster(edit func(*view)) *view {
 	v := &view{clusterID: 1, members: map[uint64]*member{}}
 	for id, name := range map[uint64]string{1: "n1", 2: "n2", 3: "n3"} {
 		v.members[id] = &member{
-			id: id, name: name, endpoint: etcdclient.Endpoint{Host: name, Port: 2379}, state: healthy, at: time.Unix(100, 0),
+			id: id, name: name, endpoint: etcdclient.Endpoint{Host: name, Port: 2379}, state: healthy, tellsAlarms: true, at: time.Unix(100, 0),
 			facts: facts{known: true, version: "3.6.16", leader: 1, hasLeader: true, leads: id == 1, term: 2, committed: 10, applied: 10},
 		}
 	}
@@ -44,7 +44,7 @@ func cluster(edit func(*view)) *view {
 func down(id uint64, at int64) func(*view) {
 	return func(v *view) {
 		m := v.members[id]
-		m.state, m.errorType, m.at, m.lostAt = unreachable, "Unavailable", time.Unix(at, 0), time.Unix(at, 0)
+		m.lose(time.Unix(at, 0), "Unavailable")
 	}
 }
 

@@ -135,15 +135,9 @@ func (r *run) explain(a *answer, name call) error {
 
 // report tells whether anything is known of the cluster.
 func (r *run) report() {
-	if r.failure == nil {
+	if r.failure == nil || r.answers() {
 		r.Report(nil)
 		return
-	}
-	for _, m := range r.view.members {
-		if m.reachable() {
-			r.Report(nil)
-			return
-		}
 	}
 	r.Report(fmt.Errorf("no member of the etcd cluster tells its status: %w", r.failure))
 }

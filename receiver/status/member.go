@@ -29,7 +29,9 @@ type member struct {
 	metrics exposition
 	members []*pb.Member
 	alarms  []*pb.AlarmMember
-	at      time.Time // of the last answer or failure
+	// tellsAlarms is whether it answered the call that lists them.
+	tellsAlarms bool
+	at          time.Time // of the last answer or failure
 }
 
 // facts are what a member says about itself.
@@ -68,6 +70,7 @@ func (m *member) role() metadata.AttributeEtcdMemberRole {
 func (m *member) update(a *answer) {
 	m.endpoint, m.at = a.endpoint, a.at
 	m.metrics, m.members, m.alarms = a.metrics, a.members, a.alarms
+	m.tellsAlarms = a.tellsAlarms()
 	if !a.answered() {
 		m.lose(a.at, etcdclient.ErrorType(a.failed[callStatus]))
 		return
@@ -91,7 +94,7 @@ func (m *member) lose(at time.Time, errorType string) {
 		m.lostAt = at
 	}
 	m.at, m.state, m.errorType = at, metadata.AttributeEtcdMemberStateUnreachable, errorType
-	m.metrics, m.members, m.alarms = nil, nil, nil
+	m.metrics, m.members, m.alarms, m.tellsAlarms = nil, nil, nil, false
 }
 
 // facts come from Status; where that is denied, from /metrics and the header.

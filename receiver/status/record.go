@@ -63,9 +63,10 @@ func (r *recorder) recordFacts(ts pcommon.Timestamp, v *view, m *member) {
 	if m.term > 0 { // 0: no gRPC call was answered, and /metrics does not tell it
 		mb.RecordEtcdRaftTermDataPoint(ts, int64(m.term))
 	}
-	raised := v.alarms()
-	for _, kind := range metadata.MapAttributeEtcdAlarmType {
-		mb.RecordEtcdAlarmActiveDataPoint(ts, one(raised[alarm{m.id, kind}]), kind)
+	if raised := v.alarms(); v.tellsAlarms() {
+		for _, kind := range metadata.MapAttributeEtcdAlarmType {
+			mb.RecordEtcdAlarmActiveDataPoint(ts, one(raised[alarm{m.id, kind}]), kind)
+		}
 	}
 	if !m.known {
 		return

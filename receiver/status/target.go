@@ -29,9 +29,9 @@ type target struct {
 	inFlight bool
 }
 
-// seed takes the endpoints that were configured or found. It is repeated until a
-// member has answered, since what is found on a host can change; what was found
-// before and never answered is dropped then.
+// seed takes the endpoints that were configured or found. It is repeated while no
+// member answers, since what is found on a host can change; what was found before
+// and never answered is dropped then.
 func (r *run) seed(ctx context.Context) {
 	found, err := r.Cluster.Resolve(ctx)
 	if err != nil {

@@ -158,10 +158,10 @@ func (v *view) alarms() map[alarm]bool {
 	return out
 }
 
-// tellsAlarms tells whether a member answers that would report alarms.
+// tellsAlarms tells whether any member has said which alarms there are.
 func (v *view) tellsAlarms() bool {
 	for _, m := range v.members {
-		if m.reachable() {
+		if m.tellsAlarms {
 			return true
 		}
 	}

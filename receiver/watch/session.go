@@ -43,19 +43,23 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 	if err != nil {
 		return err
 	}
-	// Ends the reader below together with the session.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, end, err := conn.Watch(ctx)
 	if err != nil {
 		return f.explain(err, conn)
 	}
-	defer end()
+	responses, ended := make(chan response), make(chan struct{})
+	defer func() {
+		cancel()
+		end()
+		<-ended
+	}()
+	go read(ctx, stream, responses, ended)
 	// An EOF says only that the stream has ended; the first response says why.
 	if err := stream.Send(f.request()); err != nil && !errors.Is(err, io.EOF) {
 		return f.explain(err, conn)
 	}
-	responses := read(ctx, stream)
 	pending := f.newBatch()
 	defer func() { f.flushLast(ctx, pending) }()
 	silent := time.NewTicker(f.Heartbeat)
@@ -79,6 +83,10 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, in
 				return f.canceled(ctx, r.WatchResponse, conn)
 			case r.Created:
 				if err := f.created(ctx, r.WatchResponse); err != nil {
+					return err
+				}
+				// Only a member that also answers counts as opened: the back-off must hold against one that does not.
+				if err := f.ping(ctx, conn, stream); err != nil {
 					return err
 				}
 				f.Cluster.Discover(ctx, conn)
@@ -143,23 +151,20 @@ type response struct {
 
 // read hands over the stream's responses, one at a time: while nobody takes one,
 // nothing more is read, and gRPC's flow control holds etcd back. It ends with the
-// stream's error, or with ctx.
-func read(ctx context.Context, stream pb.Watch_WatchClient) <-chan response {
-	out := make(chan response)
-	go func() {
-		for {
-			r, err := stream.Recv()
-			select {
-			case out <- response{r, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
+// stream's error, or with ctx; ended is closed then.
+func read(ctx context.Context, stream pb.Watch_WatchClient, out chan<- response, ended chan<- struct{}) {
+	defer close(ended)
+	for {
+		r, err := stream.Recv()
+		select {
+		case out <- response{r, err}:
+		case <-ctx.Done():
+			return
 		}
-	}()
-	return out
+		if err != nil {
+			return
+		}
+	}
 }
 
 // check refuses what no etcd sends, so that nothing below meets it.

@@ -191,7 +191,10 @@ func TestStatusThatIsDeniedIsReplacedByMetrics(t *testing.T) {
 		applied, _ := r.last("etcd.raft.index.applied", m.Name)
 		assert.InDelta(t, said.RaftAppliedIndex, applied.value, 20)
 		r.collections(t, 3)
-		assert.Len(t, r.since(began, "etcd.raft.lag", m.Name), len(r.Metrics()))
+		least := len(r.Metrics())
+		lags := len(r.since(began, "etcd.raft.lag", m.Name))
+		assert.GreaterOrEqual(t, lags, least, "in every batch")
+		assert.LessOrEqual(t, lags, len(r.Metrics()))
 		for _, metric := range []string{"etcd.alarm.active", "etcd.db.limit", "etcd.process.cpu.time"} {
 			assert.NotEmpty(t, r.since(began, metric, m.Name), metric)
 		}

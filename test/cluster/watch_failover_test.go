@@ -77,7 +77,8 @@ func TestWatchDeliversEveryAcknowledgedWriteOnceWhileMembersDie(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{Size: 3})
 		client := watchClient(t, c)
-		ctx := watchContext(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // six restarts and their elections
+		t.Cleanup(cancel)
 		r := watchRun(t, watchYAML(c.Endpoints()), 1, nil)
 		w := watchStartWriter(client)
 		t.Cleanup(func() { w.finish() })
