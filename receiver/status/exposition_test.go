@@ -131,6 +131,6 @@ func BenchmarkRecordMember(b *testing.B) {
 	v := goldenView(e)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.member(v, v.members[idN3])
+		r.member(v, v.members[idN1])
 	}
 }
