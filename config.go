@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/config/configtls"
 
@@ -31,6 +32,8 @@ func validateConfig(c *Config) error {
 		validateTLS(c),
 		validateDurations(c),
 		validateLabels(c.Labels),
+		validateStorage(c.Storage),
+		oneOf("on_permanent_error", c.OnPermanentError, "drop", "stop"),
 		validateWatch(&c.Watch),
 		oneOf("status.prometheus", c.Status.Prometheus, "auto", "required", "disabled"),
 		oneOf("body", c.Body, "sentence", "none"),
@@ -215,8 +218,23 @@ func validateLabels(labels map[string]string) error {
 	return errors.Join(errs...)
 }
 
+// validateStorage: whether the extension exists is known at the start only.
+func validateStorage(storage string) error {
+	if storage == "" {
+		return nil
+	}
+	var id component.ID
+	if err := id.UnmarshalText([]byte(storage)); err != nil {
+		return fmt.Errorf("storage %q is not the id of an extension: %w; want for example file_storage or file_storage/etcd", storage, err)
+	}
+	return nil
+}
+
 func validateWatch(c *WatchConfig) error {
 	errs := []error{
+		oneOf("watch.start", c.Start, "resume", "latest", "revision"),
+		oneOf("watch.on_compaction", c.OnCompaction, "resync", "snapshot", "skip"),
+		validateStart(c),
 		oneOf("watch.value.policy", c.Value.Policy, "none", "size", "hash", "text", "base64"),
 		oneOf("watch.value.redact.action", c.Value.Redact.Action, "none", "size", "hash"),
 		validatePrefixes(c.Prefixes),
@@ -236,6 +254,22 @@ func validateWatch(c *WatchConfig) error {
 		if b.value < b.least {
 			errs = append(errs, fmt.Errorf("%s %d is below %d; want at least that", b.path, b.value, b.least))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateStart: the settings that say where a stream begins must not contradict
+// each other.
+func validateStart(c *WatchConfig) error {
+	var errs []error
+	switch {
+	case c.Start == "revision" && c.StartRevision < 1:
+		errs = append(errs, fmt.Errorf("watch.start_revision %d is below 1 but watch.start is revision; set the first revision to deliver, or use watch.start: resume", c.StartRevision))
+	case c.Start != "revision" && c.StartRevision != 0:
+		errs = append(errs, fmt.Errorf("watch.start_revision %d needs watch.start: revision; set that, or remove watch.start_revision", c.StartRevision))
+	}
+	if c.Start == "revision" && c.InitialSnapshot {
+		errs = append(errs, errors.New("watch.initial_snapshot with watch.start: revision repeats keys; use one"))
 	}
 	return errors.Join(errs...)
 }

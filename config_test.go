@@ -72,6 +72,17 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"unknown policy":                 {`watch: {value: {policy: full}}`, `watch.value.policy "full" is unknown; want none, size, hash, text or base64`},
 		"redaction that shows the value": {`watch: {value: {redact: {action: text}}}`, `watch.value.redact.action "text" is unknown; want none, size or hash`},
 		"broken pattern":                 {`watch: {value: {redact: {keys: ["ok", "("]}}}`, "watch.value.redact.keys[1] \"(\": error parsing regexp: missing closing ): `(`; want a regular expression in RE2 syntax"},
+		"storage that is no id":          {`storage: file storage`, `storage "file storage" is not the id of an extension: in "file storage" id: invalid character(s) in type "file storage"; want for example file_storage or file_storage/etcd`},
+		"storage without a type":         {`storage: /etcd`, `storage "/etcd" is not the id of an extension: in "/etcd" id: the part before / should not be empty; want for example`},
+		"storage without a name":         {`storage: file_storage/`, `storage "file_storage/" is not the id of an extension: in "file_storage/" id: the part after / should not be empty; want for example`},
+		"unknown permanent error":        {`on_permanent_error: retry`, `on_permanent_error "retry" is unknown; want drop or stop`},
+		"unknown start":                  {`watch: {start: earliest}`, `watch.start "earliest" is unknown; want resume, latest or revision`},
+		"unknown compaction":             {`watch: {on_compaction: ignore}`, `watch.on_compaction "ignore" is unknown; want resync, snapshot or skip`},
+		"revision without start":         {`watch: {start_revision: 7}`, `watch.start_revision 7 needs watch.start: revision; set that, or remove watch.start_revision`},
+		"revision with latest":           {`watch: {start: latest, start_revision: 7}`, `watch.start_revision 7 needs watch.start: revision; set that, or remove watch.start_revision`},
+		"start without revision":         {`watch: {start: revision}`, `watch.start_revision 0 is below 1 but watch.start is revision; set the first revision to deliver, or use watch.start: resume`},
+		"negative revision":              {`watch: {start: revision, start_revision: -3}`, `watch.start_revision -3 is below 1 but watch.start is revision; set the first revision to deliver, or use watch.start: resume`},
+		"snapshot and a revision":        {`watch: {start: revision, start_revision: 7, initial_snapshot: true}`, `watch.initial_snapshot with watch.start: revision repeats keys; use one`},
 		"unknown prometheus":             {`status: {prometheus: "on"}`, `status.prometheus "on" is unknown; want auto, required or disabled`},
 		"unknown body":                   {`body: json`, `body "json" is unknown; want sentence or none`},
 		"unknown histogram":              {`histogram: exponential`, `histogram "exponential" is unknown; want explicit or none`},
@@ -87,12 +98,15 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"letters swapped":                {`colection_interval: 1s`, `unknown key "colection_interval"; did you mean "collection_interval"?`},
 		"name of the earlier collector":  {`etcd_username: a`, `unknown key "etcd_username"; did you mean "username"?`},
 		"other receivers' name":          {`hosts: [a]`, `unknown key "hosts"; did you mean "endpoints"?`},
+		"other receivers' storage":       {`storage_id: file_storage`, `unknown key "storage_id"; did you mean "storage"?`},
+		"filelog's start":                {`watch: {start_at: end}`, `unknown key "watch.start_at"; did you mean "watch.start"?`},
+		"start outside watch":            {`start_from: latest`, `unknown key "start_from"; did you mean "watch.start"?`},
 		"typo below":                     {`watch: {prefix: [a]}`, `unknown key "watch.prefix"; did you mean "watch.prefixes"?`},
 		"typo far below":                 {`watch: {value: {redact: {key: [a]}}}`, `unknown key "watch.value.redact.key"; did you mean "watch.value.redact.keys"?`},
 		"typo in tls":                    {`tls: {ca: a}`, `unknown key "tls.ca"; known here are `},
 		"insecure outside tls":           {`insecure: true`, `unknown key "insecure"; did you mean "tls.insecure"?`},
 		"unknown event":                  {`events: {etcd.kv.putt: {enabled: true}}`, `unknown key "events.etcd.kv.putt"; did you mean "events.etcd.kv.put"?`},
-		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are batch, enabled, exclude, prefixes, prev_kv, value`},
+		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are batch, enabled, exclude, initial_snapshot, on_compaction, prefixes, prev_kv, start, start_revision, value`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, tc.config)
@@ -125,6 +139,15 @@ func TestGoodInputIsAccepted(t *testing.T) {
 		"TLS by scheme":                    `endpoints: ["https://a:1", "https://b:1"]`,
 		"TLS by presence":                  `{endpoints: ["a:1"], tls: {}}`,
 		"plain text, said explicitly":      `{endpoints: ["a:1"], tls: {insecure: true}}`,
+		"storage":                          `storage: file_storage`,
+		"storage with a name":              `storage: file_storage/etcd`,
+		"stop":                             `on_permanent_error: stop`,
+		"a revision":                       `watch: {start: revision, start_revision: 7}`,
+		"a revision beyond 32 bits":        `watch: {start: revision, start_revision: 5000000000}`,
+		"snapshot":                         `{storage: file_storage, watch: {initial_snapshot: true}}`,
+		"snapshot at every start":          `watch: {start: latest, initial_snapshot: true}`,
+		"snapshot after a compaction":      `watch: {on_compaction: snapshot}`,
+		"nothing after a compaction":       `watch: {on_compaction: skip}`,
 		"labels":                           `labels: {environment: prod}`,
 		"disjoint prefixes":                `watch: {prefixes: [/a/, /b/], exclude: [/a/x]}`,
 		"no delay":                         `initial_delay: 0s`,
@@ -144,6 +167,12 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, newDefaultConfig(), c)
 	assert.Zero(t, c.RetryOnFailure.MaxElapsedTime, "never give up")
+	assert.Empty(t, c.Storage)
+	assert.Equal(t, "drop", c.OnPermanentError)
+	assert.Equal(t, "resume", c.Watch.Start)
+	assert.Zero(t, c.Watch.StartRevision)
+	assert.False(t, c.Watch.InitialSnapshot)
+	assert.Equal(t, "resync", c.Watch.OnCompaction)
 	assert.True(t, c.Events.EtcdKvPut.Enabled)
 	assert.False(t, c.Events.EtcdMemberStatus.Enabled)
 }

@@ -60,10 +60,18 @@ type WatchConfig struct {
 	Enabled bool `mapstructure:"enabled"`
 	// Key prefixes whose changes are left out. On Kubernetes think of /registry/leases/, /registry/events/ and /registry/masterleases/.
 	Exclude []string `mapstructure:"exclude,omitempty"`
+	// Whether a stream without a stored position first tells every existing key once, as of one revision, then the changes that follow it.
+	InitialSnapshot bool `mapstructure:"initial_snapshot"`
+	// What follows the gap record when revisions are gone. `resync`: the existing keys that changed in the gap. `snapshot`: every existing key. `skip`: nothing.
+	OnCompaction string `mapstructure:"on_compaction"`
 	// The key prefixes to watch. The empty prefix is every key.
 	Prefixes []string `mapstructure:"prefixes"`
 	// Whether etcd sends the previous value along. Without it a delete cannot tell what it removed. It about doubles what a change costs etcd.
 	PrevKv bool `mapstructure:"prev_kv"`
+	// Where a stream begins. `resume`: at the stored position, else at the present. `latest`: at the present, at every start. `revision`: at the stored position, else at watch.start_revision.
+	Start string `mapstructure:"start"`
+	// First revision to deliver, with `start: revision`.
+	StartRevision int64 `mapstructure:"start_revision"`
 	// How much of a value leaves the host.
 	Value WatchValueConfig `mapstructure:"value"`
 	// prevent unkeyed literal initialization
@@ -73,11 +81,15 @@ type WatchConfig struct {
 // NewDefaultWatchConfig returns a new WatchConfig with default values consistent with the annotations in the schema.
 func NewDefaultWatchConfig() WatchConfig {
 	return WatchConfig{
-		Batch:    NewDefaultWatchBatchConfig(),
-		Enabled:  true,
-		Prefixes: []string{""},
-		PrevKv:   true,
-		Value:    NewDefaultWatchValueConfig(),
+		Batch:           NewDefaultWatchBatchConfig(),
+		Enabled:         true,
+		InitialSnapshot: false,
+		OnCompaction:    "resync",
+		Prefixes:        []string{""},
+		PrevKv:          true,
+		Start:           "resume",
+		StartRevision:   0,
+		Value:           NewDefaultWatchValueConfig(),
 	}
 }
 
@@ -142,12 +154,16 @@ type Config struct {
 	InitialDelay time.Duration `mapstructure:"initial_delay"`
 	// Put as they are on the resource of everything the receiver emits.
 	Labels map[string]string `mapstructure:"labels,omitempty"`
+	// What happens when the pipeline refuses a batch of changes for good. `drop`: it is counted, a gap (reason refused) is recorded, and the stream goes on. `stop`: the stream ends before that batch with a permanent component status, and a restart offers the same changes again.
+	OnPermanentError string `mapstructure:"on_permanent_error"`
 	// Password of the etcd user; take it from the environment, `$${env:ETCD_PASSWORD}`.
 	Password configopaque.String `mapstructure:"password,omitempty"`
 	// What happens when the pipeline refuses log records for now. Reading from etcd stops meanwhile, so nothing is lost.
 	RetryOnFailure configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 	// Members and cluster as metrics (metrics pipeline) and as events (logs pipeline).
 	Status StatusConfig `mapstructure:"status"`
+	// Id of the storage extension that keeps the checkpoint (the position of the change stream), for example file_storage. Empty: the position lives in memory and what happens while the collector does not run is missed.
+	Storage string `mapstructure:"storage,omitempty"`
 	// Deadline of one request to one member.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// TLS for the connections to etcd. Present, even empty, means TLS; with https endpoints it may be left out.
@@ -185,6 +201,7 @@ func createDefaultConfig() component.Config {
 		DiscoverMembers:    true,
 		Histogram:          "explicit",
 		InitialDelay:       1 * time.Second,
+		OnPermanentError:   "drop",
 		RetryOnFailure:     retryOnFailure,
 		Status:             NewDefaultStatusConfig(),
 		Timeout:            5 * time.Second,

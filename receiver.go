@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
 	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
@@ -48,6 +49,7 @@ type etcdReceiver struct {
 	cancel          context.CancelFunc // nil before Start
 	running         sync.WaitGroup
 	cluster         *etcdclient.Cluster
+	checkpoint      *checkpoint.Store // nil without storage
 	health          *health
 	events          chan plog.Logs
 	metricsRefused  bool // the last collection; of the status road's goroutine
@@ -89,16 +91,24 @@ func newReceiver(settings receiver.Settings, config *Config, release func()) (*e
 
 // Start begins to follow etcd and returns at once: it makes no connection. An
 // etcd that is not there is a recoverable component status.
-func (r *etcdReceiver) Start(_ context.Context, host component.Host) error {
+func (r *etcdReceiver) Start(ctx context.Context, host component.Host) error {
 	r.health.add(host)
-	r.start.Do(func() { r.startErr = r.run() })
+	r.start.Do(func() { r.startErr = r.run(ctx, host) })
 	return r.startErr
 }
 
-func (r *etcdReceiver) run() error {
+func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 	settings, err := r.config.clientSettings()
 	if err != nil {
 		return err
+	}
+	if r.logs != nil && r.config.Watch.Enabled {
+		if r.checkpoint, err = openCheckpoint(ctx, host, r.config.Storage, r.settings.ID); err != nil {
+			return err
+		}
+		if r.checkpoint == nil {
+			r.settings.Logger.Warn("no storage is configured: the position of the change stream is kept in memory, so changes are missed while the collector does not run, without a record; set storage, for example to file_storage")
+		}
 	}
 	// Not the context of Start, which may end when Start has returned.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -134,8 +144,12 @@ func (r *etcdReceiver) watcher() *watch.Watcher {
 		Settings: watch.Settings{
 			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv, Heartbeat: watch.Heartbeat,
 			Batch: watch.Bounds{MaxRecords: c.Batch.MaxRecords, MaxBytes: c.Batch.MaxBytes, MaxDelay: c.Batch.MaxDelay},
+			Start: watch.Start(c.Start), StartRevision: c.StartRevision, InitialSnapshot: c.InitialSnapshot,
+			OnCompaction:    watch.OnCompaction(c.OnCompaction),
+			StopWhenRefused: r.config.OnPermanentError == "stop",
+			KeysOnly:        c.Value.Policy == "none",
 		},
-		Cluster: r.cluster, Format: r.format, Resource: r.resource,
+		Cluster: r.cluster, Format: r.format, Resource: r.resource, Checkpoint: r.checkpoint,
 		Deliver: r.deliverer().Deliver, Telemetry: r.telemetry, Logger: r.settings.Logger,
 		Report: func(prefix string, err error) { r.health.report("watch "+prefix, err) },
 	}
@@ -166,7 +180,8 @@ func (r *etcdReceiver) collector(ctx context.Context) *status.Collector {
 
 func (r *etcdReceiver) deliverer() *delivery.Deliverer {
 	return &delivery.Deliverer{
-		Next: r.logs, Retry: r.config.RetryOnFailure, Obs: r.obs, Retries: r.telemetry.ReceiverEtcdRetries, Logger: r.settings.Logger,
+		Next: r.logs, Retry: r.config.RetryOnFailure, Obs: r.obs, Retries: r.telemetry.ReceiverEtcdRetries,
+		Duration: r.telemetry.ReceiverEtcdConsumeDuration, Logger: r.settings.Logger,
 	}
 }
 
@@ -272,6 +287,9 @@ func (r *etcdReceiver) stop(ctx context.Context) error {
 	case <-ended:
 	case <-ctx.Done():
 		return errors.Join(context.Cause(ctx), closeErr)
+	}
+	if r.checkpoint != nil {
+		closeErr = errors.Join(closeErr, r.checkpoint.Close(ctx))
 	}
 	r.telemetry.Shutdown()
 	return closeErr

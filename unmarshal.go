@@ -31,6 +31,9 @@ var otherNames = map[string]string{
 	"etcd_username": "username", "user": "username",
 	"etcd_password": "password", "pass": "password",
 	"buffer_size": "watch.batch.max_records", "interval": "collection_interval", "prefix": "watch.prefixes",
+	"checkpoint": "storage", "storage_extension": "storage", "storage_id": "storage",
+	"from_revision": "watch.start_revision", "revision": "watch.start_revision", "start_rev": "watch.start_revision",
+	"snapshot": "watch.initial_snapshot", "start_at": "watch.start", "start_from": "watch.start",
 	"attributes": "labels", "tags": "labels", "insecure": "tls.insecure",
 }
 

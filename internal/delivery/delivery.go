@@ -44,7 +44,9 @@ type Deliverer struct {
 	Retry   configretry.BackOffConfig
 	Obs     *receiverhelper.ObsReport
 	Retries metric.Int64Counter
-	Logger  *zap.Logger
+	// Duration takes the time of each offer in seconds.
+	Duration metric.Float64Histogram
+	Logger   *zap.Logger
 }
 
 // Deliver returns nil once the pipeline has accepted all of logs. It waits and
@@ -71,7 +73,9 @@ func (d *Deliverer) offer(ctx context.Context, logs plog.Logs) (int, error) {
 	wait := d.backOff()
 	started := time.Now()
 	for attempt := 0; ; attempt++ {
+		offered := time.Now()
 		err := d.Next.ConsumeLogs(ctx, logs)
+		d.Duration.Record(ctx, time.Since(offered).Seconds())
 		if err == nil {
 			if attempt > 0 {
 				d.Logger.Info("the pipeline accepts log records again", zap.Int("attempts", attempt+1))

@@ -34,10 +34,12 @@ func deliverer(t *testing.T, next func(context.Context, plog.Logs) error, capabi
 	require.NoError(t, err)
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverCreateSettings: receivertest.NewNopSettings(metadata.Type)})
 	require.NoError(t, err)
+	duration, err := noop.NewMeterProvider().Meter("").Float64Histogram("")
+	require.NoError(t, err)
 	retries, err := noop.NewMeterProvider().Meter("").Int64Counter("")
 	require.NoError(t, err)
 	return &Deliverer{
-		Next: logs, Obs: obs, Retries: retries, Logger: zap.NewNop(),
+		Next: logs, Obs: obs, Retries: retries, Duration: duration, Logger: zap.NewNop(),
 		Retry: configretry.BackOffConfig{Enabled: true, InitialInterval: time.Millisecond, MaxInterval: 2 * time.Millisecond, Multiplier: 1.5},
 	}
 }

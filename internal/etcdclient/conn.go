@@ -231,26 +231,51 @@ func (c *Conn) Read(ctx context.Context) error {
 	})
 }
 
-// Watch opens a watch stream on a connection of its own, so that a token is
-// always fresh: a stream keeps the token it was opened with, also when that has
-// expired (measured on 3.5.35 and 3.6.16). The stream requires a leader. Call
-// end to close it.
-func (c *Conn) Watch(ctx context.Context) (stream pb.Watch_WatchClient, end func(), err error) {
+// Revision makes a linearizable read of one key that need not exist and gives the
+// revision of the store: no revision that any member has told before is above it.
+func (c *Conn) Revision(ctx context.Context, key []byte) (int64, error) {
+	answer, err := c.Range(ctx, &pb.RangeRequest{Key: key, KeysOnly: true, Limit: 1})
+	if err != nil {
+		return 0, err
+	}
+	return answer.Header.Revision, nil
+}
+
+// MayRead asks whether the user may read a range; IsDenied tells a no from other
+// errors. etcd reads nothing for it: permissions are checked for both branches of
+// a transaction, and the one with the range is never taken. A plain read, even of
+// one key, would count the whole range, 0.3 s of CPU for a million keys (measured).
+func (c *Conn) MayRead(ctx context.Context, key, end []byte) error {
+	return c.call(ctx, func(conn *grpc.ClientConn) error {
+		_, err := pb.NewKVClient(conn).Txn(ctx, &pb.TxnRequest{
+			Compare: []*pb.Compare{{Key: key, Result: pb.Compare_LESS, Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{Version: 0}}},
+			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{
+				RequestRange: &pb.RangeRequest{Key: key, RangeEnd: end, Serializable: true, KeysOnly: true, Limit: 1},
+			}}},
+		})
+		return err
+	})
+}
+
+// Range reads keys.
+func (c *Conn) Range(ctx context.Context, request *pb.RangeRequest) (answer *pb.RangeResponse, err error) {
+	err = c.call(ctx, func(conn *grpc.ClientConn) (err error) {
+		answer, err = pb.NewKVClient(conn).Range(ctx, request)
+		return err
+	})
+	return answer, err
+}
+
+// Dial opens a connection of its own for watch streams, so that their token is
+// fresh: a stream keeps the token it was opened with, also when that has expired
+// (measured on 3.5.35 and 3.6.16). Call end to close it, which ends its streams.
+func (c *Conn) Dial(ctx context.Context) (conn *grpc.ClientConn, end func(), err error) {
 	client, err := clientv3.New(c.config(ctx))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
 	}
-	stream, err = pb.NewWatchClient(client.ActiveConnection()).Watch(clientv3.WithRequireLeader(ctx), grpc.MaxCallRecvMsgSize(maxWatchMessage))
-	if err != nil {
-		_ = client.Close()
-		return nil, nil, fmt.Errorf("open a watch stream at %s: %w", c.endpoint, err)
-	}
-	return stream, func() { _ = client.Close() }, nil
+	return client.ActiveConnection(), func() { _ = client.Close() }, nil
 }
-
-// maxWatchMessage: one answer holds up to 1,000 whole revisions, and a range
-// delete of any size is one revision, so there is no useful bound below gRPC's.
-const maxWatchMessage = 1<<31 - 1
 
 // Metrics opens the member's own /metrics. The caller closes it.
 func (c *Conn) Metrics(ctx context.Context) (io.ReadCloser, error) {

@@ -32,7 +32,10 @@ type Batch struct {
 	logs     plog.Logs
 	records  plog.LogRecordSlice
 	observed pcommon.Timestamp
-	sentence []byte // reused from record to record
+	cluster  uint64
+	bytes    int
+	scratch  text // reused from record to record
+	strings  shelf
 }
 
 // NewBatch starts a batch for about capacity records, observed at now. The
@@ -50,6 +53,13 @@ func (f *Format) NewBatch(res pcommon.Resource, now time.Time, capacity int) *Ba
 
 // Observed sets the time at which the records that follow were observed.
 func (b *Batch) Observed(now time.Time) { b.observed = pcommon.NewTimestampFromTime(now) }
+
+// Cluster sets the cluster that the changes that follow are of. It is part of
+// log.record.uid: two clusters can have the same change.
+func (b *Batch) Cluster(id uint64) { b.cluster = id }
+
+// Bytes is about how many bytes of OTLP the records are so far.
+func (b *Batch) Bytes() int { return b.bytes }
 
 // Len is the number of records.
 func (b *Batch) Len() int { return b.records.Len() }
@@ -83,10 +93,17 @@ func severityText(s plog.SeverityNumber) string {
 	}
 }
 
-// say puts the sentence into the body, if the user wants one.
+// say completes a record: the sentence is its body, if the user wants one.
 func (b *Batch) say(lr plog.LogRecord, sentence []byte) {
 	if b.format.Body {
 		lr.Body().SetStr(string(sentence))
 	}
-	b.sentence = sentence[:0]
+	b.scratch = sentence[:0]
+	b.bytes += (&plog.ProtoMarshaler{}).LogRecordSize(lr)
+}
+
+// keep makes the text a string and is ready for the next.
+func (b *Batch) keep(t text) string {
+	b.scratch = t[:0]
+	return b.strings.keep(t, b.records.Len())
 }

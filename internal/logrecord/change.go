@@ -4,14 +4,12 @@
 package logrecord
 
 import (
-	"strconv"
+	"math/bits"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/redact"
-	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
 const (
@@ -19,99 +17,168 @@ const (
 	eventDelete = "etcd.kv.delete"
 )
 
-// Change appends the record of one event of a watch. subIndex is its position
-// inside its revision. It tells false, and appends nothing, if the user switched
-// this kind of event off. The event's bytes are copied.
+// Change appends the record of one change. identity is ev.Identity(), subIndex the
+// change's position inside its revision. It tells false, and appends nothing, if
+// the user switched this kind of event off. The event's bytes are copied.
 //
 // The record has no Timestamp: etcd keeps no wall time for a change.
-func (b *Batch) Change(ev *mvccpb.Event, subIndex int) bool {
-	if ev.Type == mvccpb.DELETE {
+func (b *Batch) Change(ev *Event, identity uint64, subIndex int) bool {
+	if ev.Delete {
 		if !b.format.Events.EtcdKvDelete.Enabled {
 			return false
 		}
-		b.delete(ev, subIndex)
+		b.delete(ev, identity, subIndex)
 		return true
 	}
 	if !b.format.Events.EtcdKvPut.Enabled {
 		return false
 	}
-	b.put(ev, subIndex)
+	b.put(ev, identity, Watch, subIndex)
 	return true
 }
 
-func (b *Batch) put(ev *mvccpb.Event, subIndex int) {
-	kv, policy := ev.Kv, b.format.Values.For(ev.Kv.Key)
-	key, value := keyText(kv.Key), b.format.Values.Apply(policy, kv.Value)
+// Existing appends the record of a key that a read found, on the terms of Change.
+// It is the record of the put that made the key what it is, with the same
+// log.record.uid, less what only a watch tells: position and previous value.
+func (b *Batch) Existing(ev *Event, identity uint64, origin Origin) bool {
+	if !b.format.Events.EtcdKvPut.Enabled {
+		return false
+	}
+	b.put(ev, identity, origin, 0)
+	return true
+}
 
-	lr := b.add(eventPut, plog.SeverityNumberInfo, 10)
+func (b *Batch) put(ev *Event, identity uint64, origin Origin, subIndex int) {
+	kv, rules := &ev.KV, &b.format.Values
+	policy, hasPrev := rules.For(kv.Key), ev.HasPrev && origin == Watch
+
+	t := b.scratch
+	uid := t.uid(kv.ModRevision, identity, b.cluster)
+	lease := t.lease(kv.Lease)
+	value := t.value(rules, policy, kv.Value)
+	attributes := 6 + lease.count() + value.count()
+	var prev shown
+	if hasPrev {
+		prev = t.value(rules, policy, ev.Prev.Value)
+		attributes += 1 + prev.count()
+	}
+	key, body := t.sentenceOfPut(b.format.Body, kv, value, origin)
+	s := b.keep(t)
+
+	lr := b.add(eventPut, plog.SeverityNumberInfo, attributes)
 	attrs := lr.Attributes()
-	attrs.PutStr("etcd.key", key)
+	attrs.PutStr("etcd.key", key.of(s))
 	attrs.PutInt("etcd.kv.create_revision", kv.CreateRevision)
 	attrs.PutInt("etcd.kv.mod_revision", kv.ModRevision)
-	attrs.PutInt("etcd.kv.sub_index", int64(subIndex))
-	attrs.PutInt("etcd.kv.version", kv.Version)
-	putLease(attrs, kv.Lease)
-	putValue(attrs, currentValue, value)
-	b.putPrevious(attrs, policy, ev.PrevKv)
-
-	s := append(b.sentence, "put "...)
-	s = appendKeyAndRevision(s, key, kv.ModRevision)
-	s = append(s, " ("...)
-	if value.HasSize {
-		s = strconv.AppendInt(s, int64(value.Size), 10)
-		s = append(s, " B, "...)
+	if origin == Watch {
+		attrs.PutInt("etcd.kv.sub_index", int64(subIndex))
+	} else {
+		attrs.PutStr("etcd.kv.origin", origin.String())
 	}
-	s = append(s, "version "...)
-	s = strconv.AppendInt(s, kv.Version, 10)
-	b.say(lr, append(s, ')'))
+	attrs.PutInt("etcd.kv.version", kv.Version)
+	putLease(attrs, lease.of(s))
+	value.put(attrs, &currentValue, s)
+	if hasPrev {
+		attrs.PutInt("etcd.kv.prev_mod_revision", ev.Prev.ModRevision)
+		prev.put(attrs, &previousValue, s)
+	}
+	b.finish(lr, s, uid, key, body)
+}
+
+func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, value shown, origin Origin) (key, sentence part) {
+	if !wanted {
+		return t.key(kv.Key), part{}
+	}
+	from := len(*t)
+	if origin == Watch {
+		t.words("put ")
+	} else {
+		t.words("exists ")
+	}
+	key = t.key(kv.Key)
+	t.words(" rev ")
+	t.number(kv.ModRevision)
+	t.words(" (")
+	if value.Has(redact.Length) {
+		t.number(int64(value.Size))
+		t.words(" B, ")
+	}
+	t.words("version ")
+	t.number(kv.Version)
+	t.words(")")
+	return key, t.since(from)
 }
 
 // delete: etcd sends only key and revision of a deleted key; all else comes from
 // the previous value, if it was asked for and is not compacted.
-func (b *Batch) delete(ev *mvccpb.Event, subIndex int) {
-	policy := b.format.Values.For(ev.Kv.Key)
-	key := keyText(ev.Kv.Key)
+func (b *Batch) delete(ev *Event, identity uint64, subIndex int) {
+	kv, rules := &ev.KV, &b.format.Values
 
-	lr := b.add(eventDelete, plog.SeverityNumberInfo, 7)
+	t := b.scratch
+	uid := t.uid(kv.ModRevision, identity, b.cluster)
+	attributes := 4
+	var lease part
+	var prev shown
+	if ev.HasPrev {
+		lease = t.lease(ev.Prev.Lease)
+		prev = t.value(rules, rules.For(kv.Key), ev.Prev.Value)
+		attributes += 2 + lease.count() + prev.count()
+	}
+	key, body := t.sentenceOfDelete(b.format.Body, kv, prev)
+	s := b.keep(t)
+
+	lr := b.add(eventDelete, plog.SeverityNumberInfo, attributes)
 	attrs := lr.Attributes()
-	attrs.PutStr("etcd.key", key)
-	attrs.PutInt("etcd.kv.mod_revision", ev.Kv.ModRevision)
+	attrs.PutStr("etcd.key", key.of(s))
+	attrs.PutInt("etcd.kv.mod_revision", kv.ModRevision)
 	attrs.PutInt("etcd.kv.sub_index", int64(subIndex))
-	if ev.PrevKv != nil {
-		attrs.PutInt("etcd.kv.create_revision", ev.PrevKv.CreateRevision)
-		putLease(attrs, ev.PrevKv.Lease)
+	if ev.HasPrev {
+		attrs.PutInt("etcd.kv.create_revision", ev.Prev.CreateRevision)
+		putLease(attrs, lease.of(s))
+		attrs.PutInt("etcd.kv.prev_mod_revision", ev.Prev.ModRevision)
+		prev.put(attrs, &previousValue, s)
 	}
-	was := b.putPrevious(attrs, policy, ev.PrevKv)
-
-	s := append(b.sentence, "delete "...)
-	s = appendKeyAndRevision(s, key, ev.Kv.ModRevision)
-	if was.HasSize {
-		s = append(s, " (was "...)
-		s = strconv.AppendInt(s, int64(was.Size), 10)
-		s = append(s, " B)"...)
-	}
-	b.say(lr, s)
+	b.finish(lr, s, uid, key, body)
 }
 
-func appendKeyAndRevision(s []byte, key string, revision int64) []byte {
-	s = append(s, key...)
-	s = append(s, " rev "...)
-	return strconv.AppendInt(s, revision, 10)
-}
-
-func (b *Batch) putPrevious(attrs pcommon.Map, policy redact.Policy, prev *mvccpb.KeyValue) redact.Value {
-	if prev == nil {
-		return redact.Value{}
+func (t *text) sentenceOfDelete(wanted bool, kv *KeyValue, was shown) (key, sentence part) {
+	if !wanted {
+		return t.key(kv.Key), part{}
 	}
-	attrs.PutInt("etcd.kv.prev_mod_revision", prev.ModRevision)
-	value := b.format.Values.Apply(policy, prev.Value)
-	putValue(attrs, previousValue, value)
-	return value
+	from := len(*t)
+	t.words("delete ")
+	key = t.key(kv.Key)
+	t.words(" rev ")
+	t.number(kv.ModRevision)
+	if was.Has(redact.Length) {
+		t.words(" (was ")
+		t.number(int64(was.Size))
+		t.words(" B)")
+	}
+	return key, t.since(from)
 }
 
-func putLease(attrs pcommon.Map, lease int64) {
-	if lease != 0 {
-		attrs.PutStr("etcd.lease.id", resource.ID(uint64(lease)))
+// finish completes the record of a change whose strings are in s.
+func (b *Batch) finish(lr plog.LogRecord, s string, uid, key, body part) {
+	attrs := lr.Attributes()
+	attrs.PutStr("log.record.uid", uid.of(s))
+	if b.format.Body {
+		lr.Body().SetStr(body.of(s))
+		b.bytes += key.len() // a second time, in the sentence
+	}
+	b.bytes += recordBytes + attrs.Len()*attributeBytes + len(s)
+}
+
+// What a record of a change takes in OTLP besides its strings. An attribute is its
+// name, 16 bytes on average, its number and 7 bytes of protobuf.
+const (
+	recordBytes    = 64
+	attributeBytes = 26
+)
+
+func putLease(attrs pcommon.Map, lease string) {
+	if lease != "" {
+		attrs.PutStr("etcd.lease.id", lease)
 	}
 }
 
@@ -123,20 +190,23 @@ var (
 	previousValue = valueNames{"etcd.kv.prev_value", "etcd.kv.prev_value_encoding", "etcd.kv.prev_value_hash", "etcd.kv.prev_value_size", "etcd.kv.prev_value_truncated"}
 )
 
-func putValue(attrs pcommon.Map, names valueNames, v redact.Value) {
-	if v.HasSize {
+// count is the number of attributes that put writes.
+func (v *shown) count() int { return bits.OnesCount8(uint8(v.Facts)) }
+
+func (v *shown) put(attrs pcommon.Map, names *valueNames, s string) {
+	if v.Has(redact.Length) {
 		attrs.PutInt(names.size, int64(v.Size))
 	}
-	if v.Hash != "" {
-		attrs.PutStr(names.hash, v.Hash)
+	if v.Has(redact.Digest) {
+		attrs.PutStr(names.hash, v.text.of(s))
 	}
-	if v.HasText {
-		attrs.PutStr(names.text, v.Text)
+	if v.Has(redact.Content) {
+		attrs.PutStr(names.text, v.text.of(s))
 	}
-	if v.IsBase64 {
+	if v.Has(redact.IsBase64) {
 		attrs.PutStr(names.encoding, "base64")
 	}
-	if v.Truncated {
+	if v.Has(redact.IsTruncated) {
 		attrs.PutBool(names.truncated, true)
 	}
 }

@@ -13,9 +13,12 @@ import (
 
 // Gap is a range of revisions that we know we did not deliver.
 type Gap struct {
-	// From and To are the first and the last missing revision. To is 0 if the end
-	// is not known, because the history it belonged to is gone.
+	// From and To are the first and the last missing revision, 0 where it is not
+	// known: From if what we had delivered is forgotten, To if the history it
+	// belonged to is gone.
 	From, To int64
+	// Next is the revision at which the stream goes on, 0 if not known.
+	Next int64
 	// Count of missing changes, 0 if not known.
 	Count  int
 	Reason metadata.AttributeEtcdGapReason
@@ -26,19 +29,41 @@ func (b *Batch) Gap(g Gap) bool {
 	if !b.format.Events.EtcdWatchGap.Enabled {
 		return false
 	}
-	lr := b.add("etcd.watch.gap", plog.SeverityNumberWarn, 5)
+	lr := b.add("etcd.watch.gap", plog.SeverityNumberWarn, 6)
 	attrs := lr.Attributes()
 	attrs.PutStr("etcd.gap.source", metadata.AttributeEtcdGapSourceWatch.String())
 	attrs.PutStr("etcd.gap.reason", g.Reason.String())
-	attrs.PutInt("etcd.gap.from_revision", g.From)
-	to := ""
+	if g.From != 0 {
+		attrs.PutInt("etcd.gap.from_revision", g.From)
+	}
 	if g.To != 0 {
 		attrs.PutInt("etcd.gap.to_revision", g.To)
-		to = fmt.Sprint(g.To)
+	}
+	if g.Next != 0 {
+		attrs.PutInt("etcd.gap.next_revision", g.Next)
 	}
 	if g.Count != 0 {
 		attrs.PutInt("etcd.gap.count", int64(g.Count))
 	}
-	b.say(lr, fmt.Appendf(b.sentence, "revisions %d..%s missing: %s", g.From, to, g.Reason))
+
+	s := append(b.scratch, g.missing()...)
+	s = fmt.Appendf(s, " missing: %s", g.Reason)
+	if g.Next != 0 {
+		s = fmt.Appendf(s, "; the stream goes on at %d", g.Next)
+	}
+	b.say(lr, s)
 	return true
+}
+
+func (g Gap) missing() string {
+	switch {
+	case g.From == 0 && g.To == 0:
+		return "changes"
+	case g.From == 0:
+		return fmt.Sprintf("changes up to revision %d", g.To)
+	case g.To == 0:
+		return fmt.Sprintf("revisions %d..", g.From)
+	default:
+		return fmt.Sprintf("revisions %d..%d", g.From, g.To)
+	}
 }

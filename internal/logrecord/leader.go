@@ -25,7 +25,7 @@ func (b *Batch) LeaderChanged(before, now Member, term uint64) {
 	lr.SetTimestamp(b.observed)
 	attrs := lr.Attributes()
 	attrs.PutInt("etcd.raft.term", int64(term))
-	s := b.sentence
+	s := b.scratch
 	if now.ID != 0 {
 		attrs.PutStr("etcd.raft.leader.id", resource.ID(now.ID))
 		attrs.PutStr("etcd.raft.leader.name", now.Name)

@@ -4,9 +4,11 @@
 package logrecord
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.yaml.in/yaml/v3"
 
@@ -31,57 +32,76 @@ var (
 	at = etcdclient.Endpoint{Scheme: "https", Host: "10.0.0.2", Port: 2379}
 )
 
-func put(value, previous string) *mvccpb.Event {
-	return &mvccpb.Event{
-		Kv: &mvccpb.KeyValue{Key: []byte("/config/db/host"), Value: []byte(value), CreateRevision: 12345, ModRevision: 12346, Version: 2, Lease: 0x694d8e9e05c52164},
-		PrevKv: &mvccpb.KeyValue{
-			Key: []byte("/config/db/host"), Value: []byte(previous), CreateRevision: 12345, ModRevision: 12340, Version: 1,
-		},
+func put(value, previous string) *Event {
+	return &Event{
+		KV:      KeyValue{Key: []byte("/config/db/host"), Value: []byte(value), CreateRevision: 12345, ModRevision: 12346, Version: 2, Lease: 0x694d8e9e05c52164},
+		HasPrev: true,
+		Prev:    KeyValue{Key: []byte("/config/db/host"), Value: []byte(previous), CreateRevision: 12345, ModRevision: 12340, Version: 1},
 	}
 }
 
-func deletion(previous string) *mvccpb.Event {
-	return &mvccpb.Event{
-		Type:   mvccpb.DELETE,
-		Kv:     &mvccpb.KeyValue{Key: []byte("/config/db/host"), ModRevision: 12350},
-		PrevKv: &mvccpb.KeyValue{Key: []byte("/config/db/host"), Value: []byte(previous), CreateRevision: 12345, ModRevision: 12346, Version: 2, Lease: 0x694d8e9e05c52164},
+func deletion(previous string) *Event {
+	return &Event{
+		Delete:  true,
+		KV:      KeyValue{Key: []byte("/config/db/host"), ModRevision: 12350},
+		HasPrev: true,
+		Prev:    KeyValue{Key: []byte("/config/db/host"), Value: []byte(previous), CreateRevision: 12345, ModRevision: 12346, Version: 2, Lease: 0x694d8e9e05c52164},
 	}
 }
+
+// change and existing append with the event's own identity, as everybody does.
+func change(b *Batch, ev *Event, subIndex int) bool { return b.Change(ev, ev.Identity(), subIndex) }
+
+func existing(b *Batch, ev *Event, origin Origin) bool { return b.Existing(ev, ev.Identity(), origin) }
 
 // samples make every record that there is, in all its forms.
 var samples = map[string]func(*Format, *Batch){
-	"put size": func(f *Format, b *Batch) { b.Change(put("db.example.com", "old-db.example.com"), 0) },
+	"put size": func(f *Format, b *Batch) { change(b, put("db.example.com", "old-db.example.com"), 0) },
 	"put text": func(f *Format, b *Batch) {
 		f.Values.Policy, f.Values.MaxBytes = redact.Text, 5
-		b.Change(put("db.example.com", "old-db.example.com"), 3)
+		change(b, put("db.example.com", "old-db.example.com"), 3)
 	},
 	"put binary": func(f *Format, b *Batch) {
 		f.Values.Policy = redact.Text
-		b.Change(put("\xff\x00", "\xfe"), 0)
+		change(b, put("\xff\x00", "\xfe"), 0)
 	},
-	"put hash":  func(f *Format, b *Batch) { f.Values.Policy = redact.Hash; b.Change(put("hello", "old"), 0) },
-	"put none":  func(f *Format, b *Batch) { f.Values.Policy = redact.None; b.Change(put("hello", "old"), 0) },
-	"put first": func(_ *Format, b *Batch) { ev := put("x", ""); ev.PrevKv, ev.Kv.Lease = nil, 0; b.Change(ev, 0) },
+	"put hash":  func(f *Format, b *Batch) { f.Values.Policy = redact.Hash; change(b, put("hello", "old"), 0) },
+	"put none":  func(f *Format, b *Batch) { f.Values.Policy = redact.None; change(b, put("hello", "old"), 0) },
+	"put first": func(_ *Format, b *Batch) { ev := put("x", ""); ev.HasPrev, ev.KV.Lease = false, 0; change(b, ev, 0) },
 	"put binary key": func(_ *Format, b *Batch) {
 		ev := put("x", "")
-		ev.Kv.Key = []byte("/bin/\xff\x00é")
-		b.Change(ev, 0)
+		ev.KV.Key = []byte("/bin/\xff\x00é")
+		change(b, ev, 0)
 	},
-	"delete": func(_ *Format, b *Batch) { b.Change(deletion("db.example.com"), 1) },
+	"delete": func(_ *Format, b *Batch) { change(b, deletion("db.example.com"), 1) },
 	"delete text": func(f *Format, b *Batch) {
 		f.Values.Policy, f.Values.MaxBytes = redact.Base64, 2
-		b.Change(deletion("abc"), 0)
+		change(b, deletion("abc"), 0)
 	},
-	"delete hash":         func(f *Format, b *Batch) { f.Values.Policy = redact.Hash; b.Change(deletion("abc"), 0) },
-	"delete without prev": func(_ *Format, b *Batch) { ev := deletion(""); ev.PrevKv = nil; b.Change(ev, 0) },
+	"delete hash":         func(f *Format, b *Batch) { f.Values.Policy = redact.Hash; change(b, deletion("abc"), 0) },
+	"delete without prev": func(_ *Format, b *Batch) { ev := deletion(""); ev.HasPrev = false; change(b, ev, 0) },
+	"exists":              func(_ *Format, b *Batch) { existing(b, put("db.example.com", "never shown"), Snapshot) },
+	"exists resync text": func(f *Format, b *Batch) {
+		f.Values.Policy = redact.Text
+		existing(b, put("db.example.com", ""), Resync)
+	},
+	"exists none":     func(f *Format, b *Batch) { f.Values.Policy = redact.None; existing(b, put("hello", ""), Snapshot) },
+	"snapshot":        func(_ *Format, b *Batch) { b.Snapshot(Snapshot, 678, 12345) },
+	"snapshot resync": func(_ *Format, b *Batch) { b.Snapshot(Resync, 678, 12) },
 	"gap compacted": func(_ *Format, b *Batch) {
-		b.Gap(Gap{From: 100, To: 250, Reason: metadata.AttributeEtcdGapReasonCompacted})
+		b.Gap(Gap{From: 100, To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCompacted})
 	},
 	"gap refused": func(_ *Format, b *Batch) {
 		b.Gap(Gap{From: 100, To: 250, Count: 7, Reason: metadata.AttributeEtcdGapReasonRefused})
 	},
 	"gap history changed": func(_ *Format, b *Batch) {
 		b.Gap(Gap{From: 100, Reason: metadata.AttributeEtcdGapReasonHistoryChanged})
+	},
+	"gap checkpoint lost": func(_ *Format, b *Batch) {
+		b.Gap(Gap{To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
+	},
+	"gap of unknown range": func(_ *Format, b *Batch) {
+		b.Gap(Gap{Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
 	},
 	"leader changed":       func(_ *Format, b *Batch) { b.LeaderChanged(n1, n2, 5) },
 	"leader lost":          func(_ *Format, b *Batch) { b.LeaderChanged(n1, Member{}, 5) },
@@ -110,13 +130,19 @@ var samples = map[string]func(*Format, *Batch){
 }
 
 func sample(make func(*Format, *Batch)) plog.Logs {
+	logs, _ := sampleBytes(make)
+	return logs
+}
+
+func sampleBytes(make func(*Format, *Batch)) (plog.Logs, int) {
 	events := metadata.DefaultEventsConfig()
 	events.EtcdMemberStatus.Enabled = true
 	f := &Format{Events: events, Body: true, Version: "0.1.0", Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024, Action: redact.Size}}
 	res := (&resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig(), ClusterName: "prod"}).Cluster(0xcdf818194e3a8c32)
 	b := f.NewBatch(res, time.Unix(1700000000, 0), 1)
+	b.Cluster(0xcdf818194e3a8c32)
 	make(f, b)
-	return b.Logs()
+	return b.Logs(), b.Bytes()
 }
 
 func TestEveryEventLooksLikeItsGoldenFile(t *testing.T) {
@@ -166,7 +192,8 @@ func TestWithoutBodyRecordsKeepAllAttributes(t *testing.T) {
 	with := sample(samples["put size"]).ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
 	f := &Format{Events: metadata.DefaultEventsConfig(), Values: redact.Rules{Policy: redact.Size}}
 	b := f.NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 1)
-	b.Change(put("db.example.com", "old-db.example.com"), 0)
+	b.Cluster(0xcdf818194e3a8c32)
+	change(b, put("db.example.com", "old-db.example.com"), 0)
 	without := b.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
 	assert.Empty(t, without.Body().AsString())
 	assert.Equal(t, with.Attributes().AsRaw(), without.Attributes().AsRaw())
@@ -177,8 +204,9 @@ func TestTheBodyNeverHoldsAValue(t *testing.T) {
 	for _, policy := range []redact.Policy{redact.None, redact.Size, redact.Hash, redact.Text, redact.Base64} {
 		f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: policy}}
 		b := f.NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 2)
-		b.Change(put(needle, needle), 0)
-		b.Change(deletion(needle), 0)
+		change(b, put(needle, needle), 0)
+		change(b, deletion(needle), 0)
+		existing(b, put(needle, needle), Snapshot)
 		records := b.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
 		for i := range records.Len() {
 			assert.NotContains(t, records.At(i).Body().Str(), needle)
@@ -189,9 +217,9 @@ func TestTheBodyNeverHoldsAValue(t *testing.T) {
 func TestOrderOfChangesIsKept(t *testing.T) {
 	f := &Format{Events: metadata.DefaultEventsConfig()}
 	b := f.NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 3)
-	b.Change(put("a", ""), 0)
-	b.Change(deletion("a"), 1)
-	b.Change(put("b", ""), 2)
+	change(b, put("a", ""), 0)
+	change(b, deletion("a"), 1)
+	change(b, put("b", ""), 2)
 	records := b.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
 	var names []string
 	for i := range records.Len() {
@@ -200,11 +228,39 @@ func TestOrderOfChangesIsKept(t *testing.T) {
 	assert.Equal(t, []string{eventPut, eventDelete, eventPut}, names)
 }
 
+// The strings of records share memory with each other, never with the event.
+func TestRecordsKeepTheirStringsWhateverFollows(t *testing.T) {
+	f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Text}}
+	b := f.NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 0)
+	const n = 300
+	for i := range n {
+		value := strings.Repeat(strconv.Itoa(i%10), i*i%2000) // some longer than a chunk, some empty
+		ev := put(value, "old "+value)
+		ev.KV.Key = fmt.Appendf(nil, "/key/%d", i)
+		require.True(t, change(b, ev, i))
+		clear(ev.KV.Key)
+		clear(ev.KV.Value)
+		clear(ev.Prev.Value)
+	}
+	records := b.Logs().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+	require.Equal(t, n, records.Len())
+	for i := range n {
+		value := strings.Repeat(strconv.Itoa(i%10), i*i%2000)
+		lr := records.At(i)
+		attrs := lr.Attributes().AsRaw()
+		key := fmt.Sprintf("/key/%d", i)
+		assert.Equal(t, key, attrs["etcd.key"])
+		assert.Equal(t, value, attrs["etcd.kv.value"])
+		assert.Equal(t, "old "+value, attrs["etcd.kv.prev_value"])
+		assert.Equal(t, fmt.Sprintf("put %s rev 12346 (%d B, version 2)", key, len(value)), lr.Body().Str())
+	}
+}
+
 func FuzzKeyTextIsAlwaysUTF8AndLosesNothing(f *testing.F) {
 	f.Add([]byte("/config/db"))
 	f.Add([]byte("\xff\x00é"))
 	f.Fuzz(func(t *testing.T, key []byte) {
-		text := keyText(key)
+		text := string(appendKey(nil, key))
 		require.True(t, utf8.ValidString(text))
 		if utf8.Valid(key) {
 			require.Equal(t, string(key), text)
@@ -213,20 +269,4 @@ func FuzzKeyTextIsAlwaysUTF8AndLosesNothing(f *testing.F) {
 			require.GreaterOrEqual(t, len(text), len(key))
 		}
 	})
-}
-
-func BenchmarkChange(b *testing.B) {
-	f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024, Action: redact.Size}}
-	f.Values.Keys, _ = redact.Compile([]string{"^/registry/secrets/", "(?i)(password|passwd|secret|token|credential)"})
-	res := (&resource.Builder{}).Cluster(1)
-	ev := put(strings.Repeat("v", 100), strings.Repeat("v", 100))
-	const size = 1024
-	b.ReportAllocs()
-	for b.Loop() {
-		batch := f.NewBatch(res, time.Now(), size)
-		for i := range size {
-			batch.Change(ev, i)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/event")
 }

@@ -61,7 +61,7 @@ func (b *Batch) about(enabled metadata.EventConfig, name string, severity plog.S
 func (b *Batch) MemberAdded(m Member, kind metadata.AttributeEtcdMemberType) {
 	if lr, ok := b.about(b.format.Events.EtcdMemberAdded, "etcd.member.added", plog.SeverityNumberInfo, m); ok {
 		lr.Attributes().PutStr("etcd.member.type", kind.String())
-		b.say(lr, fmt.Appendf(b.sentence, "member %s added as %s", m, kind))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s added as %s", m, kind))
 	}
 }
 
@@ -69,7 +69,7 @@ func (b *Batch) MemberAdded(m Member, kind metadata.AttributeEtcdMemberType) {
 func (b *Batch) MemberRemoved(m Member, kind metadata.AttributeEtcdMemberType) {
 	if lr, ok := b.about(b.format.Events.EtcdMemberRemoved, "etcd.member.removed", plog.SeverityNumberInfo, m); ok {
 		lr.Attributes().PutStr("etcd.member.type", kind.String())
-		b.say(lr, fmt.Appendf(b.sentence, "member %s (%s) removed", m, kind))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s (%s) removed", m, kind))
 	}
 }
 
@@ -77,7 +77,7 @@ func (b *Batch) MemberRemoved(m Member, kind metadata.AttributeEtcdMemberType) {
 func (b *Batch) MemberPromoted(m Member) {
 	if lr, ok := b.about(b.format.Events.EtcdMemberPromoted, "etcd.member.promoted", plog.SeverityNumberInfo, m); ok {
 		lr.Attributes().PutStr("etcd.member.type", metadata.AttributeEtcdMemberTypeVoter.String())
-		b.say(lr, fmt.Appendf(b.sentence, "member %s promoted from learner to voter", m))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s promoted from learner to voter", m))
 	}
 }
 
@@ -91,7 +91,7 @@ func (b *Batch) MemberUnreachable(m Member, e etcdclient.Endpoint, errorType str
 		if e != (etcdclient.Endpoint{}) { // a member that has not started has told none
 			at = " at " + e.Address()
 		}
-		b.say(lr, fmt.Appendf(b.sentence, "member %s does not answer%s: %s", m, at, errorType))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s does not answer%s: %s", m, at, errorType))
 	}
 }
 
@@ -100,7 +100,7 @@ func (b *Batch) MemberReachable(m Member, e etcdclient.Endpoint, after time.Dura
 	if lr, ok := b.about(b.format.Events.EtcdMemberReachable, "etcd.member.reachable", plog.SeverityNumberInfo, m); ok {
 		lr.Attributes().PutDouble("etcd.member.unreachable_duration", after.Seconds())
 		putServer(lr.Attributes(), e)
-		b.say(lr, fmt.Appendf(b.sentence, "member %s answers again after %s", m, after.Round(100*time.Millisecond)))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s answers again after %s", m, after.Round(100*time.Millisecond)))
 	}
 }
 
@@ -109,7 +109,7 @@ func (b *Batch) VersionChanged(m Member, before, now string) {
 	if lr, ok := b.about(b.format.Events.EtcdVersionChanged, "etcd.version.changed", plog.SeverityNumberInfo, m); ok {
 		lr.Attributes().PutStr("etcd.member.version", now)
 		lr.Attributes().PutStr("etcd.member.prev_version", before)
-		b.say(lr, fmt.Appendf(b.sentence, "member %s runs etcd %s, before %s", m, now, before))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s runs etcd %s, before %s", m, now, before))
 	}
 }
 
@@ -117,7 +117,7 @@ func (b *Batch) VersionChanged(m Member, before, now string) {
 func (b *Batch) AlarmRaised(m Member, alarm metadata.AttributeEtcdAlarmType) {
 	if lr, ok := b.about(b.format.Events.EtcdAlarmRaised, "etcd.alarm.raised", plog.SeverityNumberError, m); ok {
 		lr.Attributes().PutStr("etcd.alarm.type", alarm.String())
-		b.say(lr, fmt.Appendf(b.sentence, "member %s raised the alarm %s", m, alarm))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s raised the alarm %s", m, alarm))
 	}
 }
 
@@ -125,7 +125,7 @@ func (b *Batch) AlarmRaised(m Member, alarm metadata.AttributeEtcdAlarmType) {
 func (b *Batch) AlarmCleared(m Member, alarm metadata.AttributeEtcdAlarmType) {
 	if lr, ok := b.about(b.format.Events.EtcdAlarmCleared, "etcd.alarm.cleared", plog.SeverityNumberInfo, m); ok {
 		lr.Attributes().PutStr("etcd.alarm.type", alarm.String())
-		b.say(lr, fmt.Appendf(b.sentence, "member %s cleared the alarm %s", m, alarm))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s cleared the alarm %s", m, alarm))
 	}
 }
 
@@ -149,7 +149,7 @@ func (b *Batch) MemberStatus(m Member, s Status) {
 	attrs := lr.Attributes()
 	attrs.PutStr("etcd.member.state", s.State.String())
 	if s.Role == 0 { // nothing but the state is known
-		b.say(lr, fmt.Appendf(b.sentence, "member %s %s", m, s.State))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s %s", m, s.State))
 		return
 	}
 	attrs.PutStr("etcd.member.role", s.Role.String())
@@ -162,5 +162,5 @@ func (b *Batch) MemberStatus(m Member, s Status) {
 	attrs.PutInt("etcd.raft.index.applied", int64(s.Applied))
 	attrs.PutInt("etcd.db.size", s.DBSize)
 	attrs.PutInt("etcd.db.usage", s.DBUsage)
-	b.say(lr, fmt.Appendf(b.sentence, "member %s %s, %s, term %d, applied %d, db %.1f MiB", m, s.State, s.Role, s.Term, s.Applied, float64(s.DBSize)/(1<<20)))
+	b.say(lr, fmt.Appendf(b.scratch, "member %s %s, %s, term %d, applied %d, db %.1f MiB", m, s.State, s.Role, s.Term, s.Applied, float64(s.DBSize)/(1<<20)))
 }

@@ -1212,6 +1212,7 @@ type EventsConfig struct {
 	EtcdMemberUnreachable EventConfig `mapstructure:"etcd.member.unreachable"`
 	EtcdVersionChanged    EventConfig `mapstructure:"etcd.version.changed"`
 	EtcdWatchGap          EventConfig `mapstructure:"etcd.watch.gap"`
+	EtcdWatchSnapshot     EventConfig `mapstructure:"etcd.watch.snapshot"`
 }
 
 func DefaultEventsConfig() EventsConfig {
@@ -1253,6 +1254,9 @@ func DefaultEventsConfig() EventsConfig {
 			Enabled: true,
 		},
 		EtcdWatchGap: EventConfig{
+			Enabled: true,
+		},
+		EtcdWatchSnapshot: EventConfig{
 			Enabled: true,
 		},
 	}

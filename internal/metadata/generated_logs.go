@@ -96,7 +96,7 @@ type eventEtcdKvDelete struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string) {
+func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -120,6 +120,7 @@ func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.T
 	dp.Attributes().PutInt("etcd.kv.sub_index", etcdKvSubIndexAttributeValue)
 	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
 	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("log.record.uid", logRecordUIDAttributeValue)
 
 }
 
@@ -143,7 +144,7 @@ type eventEtcdKvPut struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue string, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string) {
+func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue string, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue string, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -158,6 +159,7 @@ func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Time
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.create_revision", etcdKvCreateRevisionAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.mod_revision", etcdKvModRevisionAttributeValue)
+	dp.Attributes().PutStr("etcd.kv.origin", etcdKvOriginAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.prev_mod_revision", etcdKvPrevModRevisionAttributeValue)
 	dp.Attributes().PutStr("etcd.kv.prev_value", etcdKvPrevValueAttributeValue)
 	dp.Attributes().PutStr("etcd.kv.prev_value_encoding", etcdKvPrevValueEncodingAttributeValue)
@@ -173,6 +175,7 @@ func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Time
 	dp.Attributes().PutInt("etcd.kv.version", etcdKvVersionAttributeValue)
 	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
 	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("log.record.uid", logRecordUIDAttributeValue)
 
 }
 
@@ -523,7 +526,7 @@ type eventEtcdWatchGap struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdWatchGap) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapReasonAttributeValue string, etcdGapSourceAttributeValue string, etcdGapToRevisionAttributeValue int64, eventNameAttributeValue string) {
+func (e *eventEtcdWatchGap) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapNextRevisionAttributeValue int64, etcdGapReasonAttributeValue string, etcdGapSourceAttributeValue string, etcdGapToRevisionAttributeValue int64, eventNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -537,6 +540,7 @@ func (e *eventEtcdWatchGap) recordEvent(ctx context.Context, timestamp pcommon.T
 	}
 	dp.Attributes().PutInt("etcd.gap.count", etcdGapCountAttributeValue)
 	dp.Attributes().PutInt("etcd.gap.from_revision", etcdGapFromRevisionAttributeValue)
+	dp.Attributes().PutInt("etcd.gap.next_revision", etcdGapNextRevisionAttributeValue)
 	dp.Attributes().PutStr("etcd.gap.reason", etcdGapReasonAttributeValue)
 	dp.Attributes().PutStr("etcd.gap.source", etcdGapSourceAttributeValue)
 	dp.Attributes().PutInt("etcd.gap.to_revision", etcdGapToRevisionAttributeValue)
@@ -553,6 +557,45 @@ func (e *eventEtcdWatchGap) emit(lrs plog.LogRecordSlice) {
 
 func newEventEtcdWatchGap(cfg EventConfig) eventEtcdWatchGap {
 	e := eventEtcdWatchGap{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdWatchSnapshot struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdWatchSnapshot) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKvOriginAttributeValue string, etcdSnapshotCountAttributeValue int64, etcdSnapshotRevisionAttributeValue int64, eventNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.watch.snapshot")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("etcd.kv.origin", etcdKvOriginAttributeValue)
+	dp.Attributes().PutInt("etcd.snapshot.count", etcdSnapshotCountAttributeValue)
+	dp.Attributes().PutInt("etcd.snapshot.revision", etcdSnapshotRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdWatchSnapshot) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdWatchSnapshot(cfg EventConfig) eventEtcdWatchSnapshot {
+	e := eventEtcdWatchSnapshot{config: cfg}
 	if cfg.Enabled {
 		e.data = plog.NewLogRecordSlice()
 	}
@@ -581,6 +624,7 @@ type LogsBuilder struct {
 	eventEtcdMemberUnreachable     eventEtcdMemberUnreachable
 	eventEtcdVersionChanged        eventEtcdVersionChanged
 	eventEtcdWatchGap              eventEtcdWatchGap
+	eventEtcdWatchSnapshot         eventEtcdWatchSnapshot
 }
 
 // LogBuilderOption applies changes to default logs builder.
@@ -607,6 +651,7 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 		eventEtcdMemberUnreachable:     newEventEtcdMemberUnreachable(lbc.Events.EtcdMemberUnreachable),
 		eventEtcdVersionChanged:        newEventEtcdVersionChanged(lbc.Events.EtcdVersionChanged),
 		eventEtcdWatchGap:              newEventEtcdWatchGap(lbc.Events.EtcdWatchGap),
+		eventEtcdWatchSnapshot:         newEventEtcdWatchSnapshot(lbc.Events.EtcdWatchSnapshot),
 		resourceAttributeIncludeFilter: make(map[string]filter.Filter),
 		resourceAttributeExcludeFilter: make(map[string]filter.Filter),
 	}
@@ -721,6 +766,7 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	lb.eventEtcdMemberUnreachable.emit(ils.LogRecords())
 	lb.eventEtcdVersionChanged.emit(ils.LogRecords())
 	lb.eventEtcdWatchGap.emit(ils.LogRecords())
+	lb.eventEtcdWatchSnapshot.emit(ils.LogRecords())
 
 	for _, op := range options {
 		op.apply(rl)
@@ -768,13 +814,13 @@ func (lb *LogsBuilder) RecordEtcdAlarmRaisedEvent(ctx context.Context, timestamp
 }
 
 // RecordEtcdKvDeleteEvent adds a log record of etcd.kv.delete event.
-func (lb *LogsBuilder) RecordEtcdKvDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string) {
-	lb.eventEtcdKvDelete.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdKvDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
+	lb.eventEtcdKvDelete.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue, logRecordUIDAttributeValue)
 }
 
 // RecordEtcdKvPutEvent adds a log record of etcd.kv.put event.
-func (lb *LogsBuilder) RecordEtcdKvPutEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue AttributeEtcdKvValueEncoding, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string) {
-	lb.eventEtcdKvPut.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdKvValueAttributeValue, etcdKvValueEncodingAttributeValue.String(), etcdKvValueHashAttributeValue, etcdKvValueSizeAttributeValue, etcdKvValueTruncatedAttributeValue, etcdKvVersionAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdKvPutEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue AttributeEtcdKvValueEncoding, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
+	lb.eventEtcdKvPut.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvOriginAttributeValue.String(), etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdKvValueAttributeValue, etcdKvValueEncodingAttributeValue.String(), etcdKvValueHashAttributeValue, etcdKvValueSizeAttributeValue, etcdKvValueTruncatedAttributeValue, etcdKvVersionAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue, logRecordUIDAttributeValue)
 }
 
 // RecordEtcdLeaderChangedEvent adds a log record of etcd.leader.changed event.
@@ -818,6 +864,11 @@ func (lb *LogsBuilder) RecordEtcdVersionChangedEvent(ctx context.Context, timest
 }
 
 // RecordEtcdWatchGapEvent adds a log record of etcd.watch.gap event.
-func (lb *LogsBuilder) RecordEtcdWatchGapEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapReasonAttributeValue AttributeEtcdGapReason, etcdGapSourceAttributeValue AttributeEtcdGapSource, etcdGapToRevisionAttributeValue int64, eventNameAttributeValue string) {
-	lb.eventEtcdWatchGap.recordEvent(ctx, timestamp, etcdGapCountAttributeValue, etcdGapFromRevisionAttributeValue, etcdGapReasonAttributeValue.String(), etcdGapSourceAttributeValue.String(), etcdGapToRevisionAttributeValue, eventNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdWatchGapEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapNextRevisionAttributeValue int64, etcdGapReasonAttributeValue AttributeEtcdGapReason, etcdGapSourceAttributeValue AttributeEtcdGapSource, etcdGapToRevisionAttributeValue int64, eventNameAttributeValue string) {
+	lb.eventEtcdWatchGap.recordEvent(ctx, timestamp, etcdGapCountAttributeValue, etcdGapFromRevisionAttributeValue, etcdGapNextRevisionAttributeValue, etcdGapReasonAttributeValue.String(), etcdGapSourceAttributeValue.String(), etcdGapToRevisionAttributeValue, eventNameAttributeValue)
+}
+
+// RecordEtcdWatchSnapshotEvent adds a log record of etcd.watch.snapshot event.
+func (lb *LogsBuilder) RecordEtcdWatchSnapshotEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdSnapshotCountAttributeValue int64, etcdSnapshotRevisionAttributeValue int64, eventNameAttributeValue string) {
+	lb.eventEtcdWatchSnapshot.recordEvent(ctx, timestamp, etcdKvOriginAttributeValue.String(), etcdSnapshotCountAttributeValue, etcdSnapshotRevisionAttributeValue, eventNameAttributeValue)
 }

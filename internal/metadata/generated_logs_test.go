@@ -142,10 +142,10 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordEtcdAlarmRaisedEvent(ctx, timestamp, AttributeEtcdAlarmTypeNospace, "etcd.member.id-val", "etcd.member.name-val", "event.name-val")
 			defaultEventsCount++
 			allEventsCount++
-			lb.RecordEtcdKvDeleteEvent(ctx, timestamp, "etcd.key-val", 23, 20, 25, "etcd.kv.prev_value-val", AttributeEtcdKvPrevValueEncodingBase64, "etcd.kv.prev_value_hash-val", 23, true, 17, "etcd.lease.id-val", "event.name-val")
+			lb.RecordEtcdKvDeleteEvent(ctx, timestamp, "etcd.key-val", 23, 20, 25, "etcd.kv.prev_value-val", AttributeEtcdKvPrevValueEncodingBase64, "etcd.kv.prev_value_hash-val", 23, true, 17, "etcd.lease.id-val", "event.name-val", "log.record.uid-val")
 			defaultEventsCount++
 			allEventsCount++
-			lb.RecordEtcdKvPutEvent(ctx, timestamp, "etcd.key-val", 23, 20, 25, "etcd.kv.prev_value-val", AttributeEtcdKvPrevValueEncodingBase64, "etcd.kv.prev_value_hash-val", 23, true, 17, "etcd.kv.value-val", AttributeEtcdKvValueEncodingBase64, "etcd.kv.value_hash-val", 18, false, 15, "etcd.lease.id-val", "event.name-val")
+			lb.RecordEtcdKvPutEvent(ctx, timestamp, "etcd.key-val", 23, 20, AttributeEtcdKvOriginSnapshot, 25, "etcd.kv.prev_value-val", AttributeEtcdKvPrevValueEncodingBase64, "etcd.kv.prev_value_hash-val", 23, true, 17, "etcd.kv.value-val", AttributeEtcdKvValueEncodingBase64, "etcd.kv.value_hash-val", 18, false, 15, "etcd.lease.id-val", "event.name-val", "log.record.uid-val")
 			defaultEventsCount++
 			allEventsCount++
 			lb.RecordEtcdLeaderChangedEvent(ctx, timestamp, "etcd.raft.leader.id-val", "etcd.raft.leader.name-val", "etcd.raft.leader.prev_id-val", "etcd.raft.leader.prev_name-val", 14, "event.name-val")
@@ -172,7 +172,10 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordEtcdVersionChangedEvent(ctx, timestamp, "etcd.member.id-val", "etcd.member.name-val", "etcd.member.prev_version-val", "etcd.member.version-val", "event.name-val")
 			defaultEventsCount++
 			allEventsCount++
-			lb.RecordEtcdWatchGapEvent(ctx, timestamp, 14, 22, AttributeEtcdGapReasonCompacted, AttributeEtcdGapSourceWatch, 20, "event.name-val")
+			lb.RecordEtcdWatchGapEvent(ctx, timestamp, 14, 22, 22, AttributeEtcdGapReasonCompacted, AttributeEtcdGapSourceWatch, 20, "event.name-val")
+			defaultEventsCount++
+			allEventsCount++
+			lb.RecordEtcdWatchSnapshotEvent(ctx, timestamp, AttributeEtcdKvOriginSnapshot, 19, 22, "event.name-val")
 
 			rb := lb.NewResourceBuilder()
 			rb.SetEtcdClusterID("etcd.cluster.id-val")
@@ -287,6 +290,9 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("log.record.uid")
+					assert.True(t, ok)
+					assert.Equal(t, "log.record.uid-val", attrVal.Str())
 				case "etcd.kv.put":
 					assert.False(t, validatedEvents["etcd.kv.put"], "Found a duplicate in the events slice: etcd.kv.put")
 					validatedEvents["etcd.kv.put"] = true
@@ -303,6 +309,9 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("etcd.kv.mod_revision")
 					assert.True(t, ok)
 					assert.EqualValues(t, 20, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("etcd.kv.origin")
+					assert.True(t, ok)
+					assert.Equal(t, "snapshot", attrVal.Str())
 					attrVal, ok = lr.Attributes().Get("etcd.kv.prev_mod_revision")
 					assert.True(t, ok)
 					assert.EqualValues(t, 25, attrVal.Int())
@@ -348,6 +357,9 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("log.record.uid")
+					assert.True(t, ok)
+					assert.Equal(t, "log.record.uid-val", attrVal.Str())
 				case "etcd.leader.changed":
 					assert.False(t, validatedEvents["etcd.leader.changed"], "Found a duplicate in the events slice: etcd.leader.changed")
 					validatedEvents["etcd.leader.changed"] = true
@@ -558,6 +570,9 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("etcd.gap.from_revision")
 					assert.True(t, ok)
 					assert.EqualValues(t, 22, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("etcd.gap.next_revision")
+					assert.True(t, ok)
+					assert.EqualValues(t, 22, attrVal.Int())
 					attrVal, ok = lr.Attributes().Get("etcd.gap.reason")
 					assert.True(t, ok)
 					assert.Equal(t, "compacted", attrVal.Str())
@@ -567,6 +582,25 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("etcd.gap.to_revision")
 					assert.True(t, ok)
 					assert.EqualValues(t, 20, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("event.name")
+					assert.True(t, ok)
+					assert.Equal(t, "event.name-val", attrVal.Str())
+				case "etcd.watch.snapshot":
+					assert.False(t, validatedEvents["etcd.watch.snapshot"], "Found a duplicate in the events slice: etcd.watch.snapshot")
+					validatedEvents["etcd.watch.snapshot"] = true
+					lr := lrs.At(i)
+					assert.Equal(t, timestamp, lr.Timestamp())
+					assert.Equal(t, pcommon.TraceID(traceID), lr.TraceID())
+					assert.Equal(t, pcommon.SpanID(spanID), lr.SpanID())
+					attrVal, ok := lr.Attributes().Get("etcd.kv.origin")
+					assert.True(t, ok)
+					assert.Equal(t, "snapshot", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("etcd.snapshot.count")
+					assert.True(t, ok)
+					assert.EqualValues(t, 19, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("etcd.snapshot.revision")
+					assert.True(t, ok)
+					assert.EqualValues(t, 22, attrVal.Int())
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())

@@ -88,6 +88,7 @@ const (
 	AttributeEtcdGapReasonCompacted
 	AttributeEtcdGapReasonRefused
 	AttributeEtcdGapReasonHistoryChanged
+	AttributeEtcdGapReasonCheckpointLost
 )
 
 // String returns the string representation of the AttributeEtcdGapReason.
@@ -99,6 +100,8 @@ func (av AttributeEtcdGapReason) String() string {
 		return "refused"
 	case AttributeEtcdGapReasonHistoryChanged:
 		return "history_changed"
+	case AttributeEtcdGapReasonCheckpointLost:
+		return "checkpoint_lost"
 	}
 	return ""
 }
@@ -108,6 +111,7 @@ var MapAttributeEtcdGapReason = map[string]AttributeEtcdGapReason{
 	"compacted":       AttributeEtcdGapReasonCompacted,
 	"refused":         AttributeEtcdGapReasonRefused,
 	"history_changed": AttributeEtcdGapReasonHistoryChanged,
+	"checkpoint_lost": AttributeEtcdGapReasonCheckpointLost,
 }
 
 // AttributeEtcdGapSource specifies the value etcd.gap.source attribute.
@@ -130,6 +134,32 @@ func (av AttributeEtcdGapSource) String() string {
 // MapAttributeEtcdGapSource is a helper map of string to AttributeEtcdGapSource attribute value.
 var MapAttributeEtcdGapSource = map[string]AttributeEtcdGapSource{
 	"watch": AttributeEtcdGapSourceWatch,
+}
+
+// AttributeEtcdKvOrigin specifies the value etcd.kv.origin attribute.
+type AttributeEtcdKvOrigin int
+
+const (
+	_ AttributeEtcdKvOrigin = iota
+	AttributeEtcdKvOriginSnapshot
+	AttributeEtcdKvOriginResync
+)
+
+// String returns the string representation of the AttributeEtcdKvOrigin.
+func (av AttributeEtcdKvOrigin) String() string {
+	switch av {
+	case AttributeEtcdKvOriginSnapshot:
+		return "snapshot"
+	case AttributeEtcdKvOriginResync:
+		return "resync"
+	}
+	return ""
+}
+
+// MapAttributeEtcdKvOrigin is a helper map of string to AttributeEtcdKvOrigin attribute value.
+var MapAttributeEtcdKvOrigin = map[string]AttributeEtcdKvOrigin{
+	"snapshot": AttributeEtcdKvOriginSnapshot,
+	"resync":   AttributeEtcdKvOriginResync,
 }
 
 // AttributeEtcdKvPrevValueEncoding specifies the value etcd.kv.prev_value_encoding attribute.

@@ -23,18 +23,26 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                      metric.Meter
-	mu                         sync.Mutex
-	registrations              []metric.Registration
-	ReceiverEtcdEventsFiltered metric.Int64Counter
-	ReceiverEtcdEventsLost     metric.Int64Counter
-	ReceiverEtcdEventsReceived metric.Int64Counter
-	ReceiverEtcdRetries        metric.Int64Counter
-	ReceiverEtcdScrapeDuration metric.Float64Histogram
-	ReceiverEtcdScrapeErrors   metric.Int64Counter
-	ReceiverEtcdWatchGaps      metric.Int64Counter
-	ReceiverEtcdWatchRestarts  metric.Int64Counter
-	ReceiverEtcdWatchRevision  metric.Int64Gauge
+	meter                          metric.Meter
+	mu                             sync.Mutex
+	registrations                  []metric.Registration
+	ReceiverEtcdCheckpointErrors   metric.Int64Counter
+	ReceiverEtcdCheckpointRevision metric.Int64Gauge
+	ReceiverEtcdConsumeDuration    metric.Float64Histogram
+	ReceiverEtcdEventsDelivered    metric.Int64Counter
+	ReceiverEtcdEventsFiltered     metric.Int64Counter
+	ReceiverEtcdEventsLost         metric.Int64Counter
+	ReceiverEtcdEventsReceived     metric.Int64Counter
+	ReceiverEtcdRetries            metric.Int64Counter
+	ReceiverEtcdScrapeDuration     metric.Float64Histogram
+	ReceiverEtcdScrapeErrors       metric.Int64Counter
+	ReceiverEtcdWatchCatchUp       metric.Int64Gauge
+	ReceiverEtcdWatchGaps          metric.Int64Counter
+	ReceiverEtcdWatchHeld          metric.Int64Gauge
+	ReceiverEtcdWatchLag           metric.Int64Gauge
+	ReceiverEtcdWatchLagTime       metric.Float64Gauge
+	ReceiverEtcdWatchRestarts      metric.Int64Counter
+	ReceiverEtcdWatchRevision      metric.Int64Gauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -66,6 +74,31 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ReceiverEtcdCheckpointErrors, err = builder.meter.Int64Counter(
+		"otelcol_receiver_etcd_checkpoint_errors",
+		metric.WithDescription("Failed writes of the checkpoint; what was delivered since the last good one is delivered again after a crash. Alert on an increase that lasts. [Development]"),
+		metric.WithUnit("{error}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdCheckpointRevision, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_etcd_checkpoint_revision",
+		metric.WithDescription("Last revision that is stored, by prefix. What lies between it and receiver_etcd_watch_revision is delivered again after a crash. [Development]"),
+		metric.WithUnit("{revision}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdConsumeDuration, err = builder.meter.Float64Histogram(
+		"otelcol_receiver_etcd_consume_duration",
+		metric.WithDescription("Time one offer of log records to the pipeline took. [Development]"),
+		metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries([]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdEventsDelivered, err = builder.meter.Int64Counter(
+		"otelcol_receiver_etcd_events_delivered",
+		metric.WithDescription("Changes that the pipeline has accepted. [Development]"),
+		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdEventsFiltered, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_events_filtered",
 		metric.WithDescription("Changes that watch.exclude or the events switches left out. [Development]"),
@@ -103,10 +136,34 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{error}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdWatchCatchUp, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_etcd_watch_catch_up",
+		metric.WithDescription("1 while the stream of a prefix reads a backlog by segments, else 0. [Development]"),
+		metric.WithUnit("{stream}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdWatchGaps, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_watch_gaps",
 		metric.WithDescription("Gap records, by reason. Alert on any increase. [Development]"),
 		metric.WithUnit("{gap}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdWatchHeld, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_etcd_watch_held",
+		metric.WithDescription("Bytes that are read from etcd and not accepted by the pipeline yet. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdWatchLag, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_etcd_watch_lag",
+		metric.WithDescription("How many revisions of the store are ahead of the stream of a prefix. Alert when it grows and grows. [Development]"),
+		metric.WithUnit("{revision}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdWatchLagTime, err = builder.meter.Float64Gauge(
+		"otelcol_receiver_etcd_watch_lag_time",
+		metric.WithDescription("How long ago the stream of a prefix was last at the store's revision. Alert when it nears the compaction interval. [Development]"),
+		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdWatchRestarts, err = builder.meter.Int64Counter(

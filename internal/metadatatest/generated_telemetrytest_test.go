@@ -19,15 +19,35 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ReceiverEtcdCheckpointErrors.Add(context.Background(), 1)
+	tb.ReceiverEtcdCheckpointRevision.Record(context.Background(), 1)
+	tb.ReceiverEtcdConsumeDuration.Record(context.Background(), 1)
+	tb.ReceiverEtcdEventsDelivered.Add(context.Background(), 1)
 	tb.ReceiverEtcdEventsFiltered.Add(context.Background(), 1)
 	tb.ReceiverEtcdEventsLost.Add(context.Background(), 1)
 	tb.ReceiverEtcdEventsReceived.Add(context.Background(), 1)
 	tb.ReceiverEtcdRetries.Add(context.Background(), 1)
 	tb.ReceiverEtcdScrapeDuration.Record(context.Background(), 1)
 	tb.ReceiverEtcdScrapeErrors.Add(context.Background(), 1)
+	tb.ReceiverEtcdWatchCatchUp.Record(context.Background(), 1)
 	tb.ReceiverEtcdWatchGaps.Add(context.Background(), 1)
+	tb.ReceiverEtcdWatchHeld.Record(context.Background(), 1)
+	tb.ReceiverEtcdWatchLag.Record(context.Background(), 1)
+	tb.ReceiverEtcdWatchLagTime.Record(context.Background(), 1)
 	tb.ReceiverEtcdWatchRestarts.Add(context.Background(), 1)
 	tb.ReceiverEtcdWatchRevision.Record(context.Background(), 1)
+	AssertEqualReceiverEtcdCheckpointErrors(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdCheckpointRevision(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdConsumeDuration(t, testTel,
+		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdEventsDelivered(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEtcdEventsFiltered(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -46,8 +66,20 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualReceiverEtcdScrapeErrors(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdWatchCatchUp(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEtcdWatchGaps(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdWatchHeld(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdWatchLag(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdWatchLagTime(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEtcdWatchRestarts(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},

@@ -55,8 +55,8 @@ func Compile(patterns []string) ([]*regexp.Regexp, error) {
 
 // For gives the policy of a key's value.
 func (r *Rules) For(key []byte) Policy {
-	if weaker(r.Action, r.Policy) == r.Policy {
-		return r.Policy // a match would show as much: spare the patterns, which cost more than the whole record
+	if rank(r.Action) >= rank(r.Policy) {
+		return r.Policy // a redacting rule never shows more; spare the patterns, which cost more than the whole record
 	}
 	for _, re := range r.Keys {
 		if re.Match(key) {
@@ -64,14 +64,6 @@ func (r *Rules) For(key []byte) Policy {
 		}
 	}
 	return r.Policy
-}
-
-// weaker keeps a redacting rule from showing more than the policy would.
-func weaker(a, b Policy) Policy {
-	if rank(b) < rank(a) {
-		return b
-	}
-	return a
 }
 
 func rank(p Policy) int {
@@ -87,52 +79,63 @@ func rank(p Policy) int {
 	}
 }
 
-// Value is what is left of a value.
+// Facts are what may be told of a value, each at most one attribute of a record.
+type Facts uint8
+
+// What may be told.
+const (
+	Length      Facts = 1 << iota // Value.Size
+	Digest                        // Append wrote the hash, 64 hex digits
+	Content                       // Append wrote the value, which can be empty
+	IsBase64                      // as base64
+	IsTruncated                   // cut at MaxBytes
+)
+
+// Has tells whether f is among them.
+func (facts Facts) Has(f Facts) bool { return facts&f != 0 }
+
+// Value is what is left of a value, together with what Append wrote.
 type Value struct {
-	// HasSize tells whether Size may be shown.
-	HasSize bool
-	Size    int
-	// Hash is 64 hex digits, or "".
-	Hash string
-	// HasText tells whether Text may be shown; it can be "" for an empty value.
-	HasText   bool
-	Text      string
-	IsBase64  bool
-	Truncated bool
+	Facts
+	Size int
 }
 
-// Apply reduces value to what policy shows. It keeps no reference to value.
-func (r *Rules) Apply(policy Policy, value []byte) Value {
-	if policy == None || policy == "" {
-		return Value{}
-	}
-	v := Value{HasSize: true, Size: len(value)}
+// Append reduces value to what policy shows and appends that to dst, always valid
+// UTF-8. It keeps no reference to value.
+func (r *Rules) Append(dst []byte, policy Policy, value []byte) ([]byte, Value) {
 	switch policy {
+	case Size:
+		return dst, Value{Length, len(value)}
 	case Hash:
 		sum := sha256.Sum256(value)
-		v.Hash = hex.EncodeToString(sum[:])
+		return hex.AppendEncode(dst, sum[:]), Value{Length | Digest, len(value)}
 	case Text, Base64:
-		v.HasText = true
+		v := Value{Length | Content, len(value)}
 		// Decided on the whole value: a cut can leave half a character at its end.
-		v.IsBase64 = policy == Base64 || !utf8.Valid(value)
-		value, v.Truncated = r.cut(value, v.IsBase64)
-		if v.IsBase64 {
-			v.Text = base64.StdEncoding.EncodeToString(value)
-		} else {
-			v.Text = string(value)
+		if policy == Base64 || !utf8.Valid(value) {
+			v.Facts |= IsBase64
 		}
+		cut := r.cut(value, v.Has(IsBase64))
+		if len(cut) < len(value) {
+			v.Facts |= IsTruncated
+		}
+		if v.Has(IsBase64) {
+			return base64.StdEncoding.AppendEncode(dst, cut), v
+		}
+		return append(dst, cut...), v
+	default:
+		return dst, Value{}
 	}
-	return v
 }
 
 // cut shortens value to MaxBytes, text at the start of a character.
-func (r *Rules) cut(value []byte, isBinary bool) ([]byte, bool) {
+func (r *Rules) cut(value []byte, isBinary bool) []byte {
 	if r.MaxBytes == 0 || len(value) <= r.MaxBytes {
-		return value, false
+		return value
 	}
 	end := r.MaxBytes
 	for !isBinary && end > 0 && !utf8.RuneStart(value[end]) {
 		end--
 	}
-	return value[:end], true
+	return value[:end]
 }

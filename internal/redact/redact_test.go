@@ -19,23 +19,26 @@ func TestPolicyDecidesWhatOfAValueIsShown(t *testing.T) {
 		policy Policy
 		max    int
 		value  string
+		shows  string
 		want   Value
 	}{
-		"none shows not even the length": {None, 0, "hello", Value{}},
-		"unset shows nothing":            {"", 0, "hello", Value{}},
-		"size":                           {Size, 0, "hello", Value{HasSize: true, Size: 5}},
-		"hash":                           {Hash, 0, "hello", Value{HasSize: true, Size: 5, Hash: sum}},
-		"text":                           {Text, 0, "hello", Value{HasSize: true, Size: 5, HasText: true, Text: "hello"}},
-		"empty text is shown as empty":   {Text, 0, "", Value{HasSize: true, HasText: true}},
-		"binary under text is base64":    {Text, 0, "\xff\x00", Value{HasSize: true, Size: 2, HasText: true, Text: "/wA=", IsBase64: true}},
-		"base64":                         {Base64, 0, "hello", Value{HasSize: true, Size: 5, HasText: true, Text: "aGVsbG8=", IsBase64: true}},
-		"text is cut and marked":         {Text, 3, "hello", Value{HasSize: true, Size: 5, HasText: true, Text: "hel", Truncated: true}},
-		"a character is never cut":       {Text, 2, "aé", Value{HasSize: true, Size: 3, HasText: true, Text: "a", Truncated: true}},
-		"base64 is cut before encoding":  {Base64, 3, "hello", Value{HasSize: true, Size: 5, HasText: true, Text: "aGVs", IsBase64: true, Truncated: true}},
+		"none shows not even the length": {None, 0, "hello", "", Value{}},
+		"unset shows nothing":            {"", 0, "hello", "", Value{}},
+		"size":                           {Size, 0, "hello", "", Value{Length, 5}},
+		"hash":                           {Hash, 0, "hello", sum, Value{Length | Digest, 5}},
+		"text":                           {Text, 0, "hello", "hello", Value{Length | Content, 5}},
+		"empty text is shown as empty":   {Text, 0, "", "", Value{Length | Content, 0}},
+		"binary under text is base64":    {Text, 0, "\xff\x00", "/wA=", Value{Length | Content | IsBase64, 2}},
+		"base64":                         {Base64, 0, "hello", "aGVsbG8=", Value{Length | Content | IsBase64, 5}},
+		"text is cut and marked":         {Text, 3, "hello", "hel", Value{Length | Content | IsTruncated, 5}},
+		"a character is never cut":       {Text, 2, "aé", "a", Value{Length | Content | IsTruncated, 3}},
+		"base64 is cut before encoding":  {Base64, 3, "hello", "aGVs", Value{Length | Content | IsBase64 | IsTruncated, 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Rules{MaxBytes: tc.max}
-			assert.Equal(t, tc.want, r.Apply(tc.policy, []byte(tc.value)))
+			shows, v := r.Append([]byte("before "), tc.policy, []byte(tc.value))
+			assert.Equal(t, "before "+tc.shows, string(shows))
+			assert.Equal(t, tc.want, v)
 		})
 	}
 }
@@ -74,17 +77,22 @@ func FuzzShownTextIsAlwaysUTF8AndNeverLongerThanAllowed(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte, limit int) {
 		r := Rules{MaxBytes: max(limit, 0)}
 		for _, p := range []Policy{None, Size, Hash, Text, Base64} {
-			v := r.Apply(p, value)
-			require.True(t, utf8.ValidString(v.Text))
-			shown := v.Text
-			if v.IsBase64 {
-				raw, err := base64.StdEncoding.DecodeString(v.Text)
+			appended, v := r.Append(nil, p, value)
+			shown := string(appended)
+			require.True(t, utf8.ValidString(shown))
+			require.Equal(t, p == Hash, v.Has(Digest))
+			if !v.Has(Content) {
+				require.Equal(t, v.Has(Digest), shown != "")
+				continue
+			}
+			if v.Has(IsBase64) {
+				raw, err := base64.StdEncoding.DecodeString(shown)
 				require.NoError(t, err)
 				shown = string(raw)
 			}
 			require.True(t, strings.HasPrefix(string(value), shown))
 			require.True(t, r.MaxBytes == 0 || len(shown) <= r.MaxBytes)
-			require.Equal(t, v.HasText && len(shown) < len(value), v.Truncated)
+			require.Equal(t, len(shown) < len(value), v.Has(IsTruncated))
 		}
 	})
 }

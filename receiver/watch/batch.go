@@ -7,111 +7,192 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math"
+	"slices"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
 	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
-// Bounds say when a batch is full. They are checked between revisions, so one
-// huge revision makes a batch that is larger.
+// Bounds say when a batch is full. They are checked between revisions; a revision
+// that is larger than hugeRevision batches alone goes out in parts.
 type Bounds struct {
 	MaxRecords int
-	MaxBytes   int
+	MaxBytes   int // of records, estimated
 	MaxDelay   time.Duration
 }
 
-// batch collects changes until it is full or old enough. It holds whole revisions
-// only, whenever it may be flushed.
+// hugeRevision: a transaction has 128 operations unless etcd was told otherwise,
+// but one range delete or one expired lease is one revision with any number of
+// deletes. Memory must be bounded, and a gRPC backend refuses a message above
+// 4 MiB, so such a revision is not kept in one piece.
+const hugeRevision = 2
+
+// batch collects changes until it is full or old enough.
 type batch struct {
 	bounds  Bounds
-	records *logrecord.Batch // nil while empty
-	bytes   int
-	first   int64 // revision, 0 while empty
-	last    int64
-	timer   *time.Timer // runs while the batch is not empty
+	records *logrecord.Batch // nil while there is none
+	first   int64            // revision of the first change, 0 while there is none
+	// through is the last revision that is whole here or was delivered: what a flush
+	// moves the position behind.
+	through int64
+	timer   *time.Timer // runs while there are changes
+
+	// Of the revision that is being read; it is open until through reaches it.
+	revision    int64
+	subIndex    int
+	startLen    int
+	startBytes  int
+	print       checkpoint.Fingerprint
+	printedKeys []byte
 }
 
 func (f *follower) newBatch() *batch {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	return &batch{bounds: f.Batch, timer: timer}
+	return &batch{bounds: f.Batch, timer: timer, through: f.next - 1}
 }
 
-// restart empties the batch.
 func (b *batch) restart() {
 	b.timer.Stop()
-	b.records, b.bytes, b.first, b.last = nil, 0, 0, 0
+	b.records, b.first, b.startLen, b.startBytes = nil, 0, 0, 0
 }
 
-func (b *batch) empty() bool { return b.first == 0 }
+func (b *batch) len() int {
+	if b.records == nil {
+		return 0
+	}
+	return b.records.Len()
+}
+
+func (b *batch) bytes() int {
+	if b.records == nil {
+		return 0
+	}
+	return b.records.Bytes()
+}
 
 func (b *batch) full() bool {
-	return b.records.Len() >= b.bounds.MaxRecords || b.bytes >= b.bounds.MaxBytes
+	return b.len() >= b.bounds.MaxRecords || b.bytes() >= b.bounds.MaxBytes
 }
+
+// huge tells whether the open revision alone is more than a batch should be.
+func (b *batch) huge() bool {
+	return b.len()-b.startLen >= hugeRevision*b.bounds.MaxRecords || b.bytes()-b.startBytes >= hugeRevision*b.bounds.MaxBytes
+}
+
+// open tells whether the last revision may go on in the next response.
+func (b *batch) open() bool { return b.revision > b.through }
 
 // due delivers when the oldest change has waited for long enough.
 func (b *batch) due() <-chan time.Time { return b.timer.C }
 
-// add takes one event in; recorded tells whether it left a record. An event that
-// leaves none counts all the same: the position moves past it.
-func (b *batch) add(ev *mvccpb.Event, subIndex int, excluded bool) (recorded bool) {
-	if b.empty() {
-		b.first = ev.Kv.ModRevision
+// begin starts a revision, which makes the one before whole.
+func (b *batch) begin(revision int64) {
+	b.through = max(b.through, revision-1)
+	b.revision, b.subIndex, b.startLen, b.startBytes = revision, 0, b.len(), b.bytes()
+	b.print = checkpoint.Fingerprint{Revision: revision}
+	if b.first == 0 {
+		b.first = revision
 		b.timer.Reset(b.bounds.MaxDelay)
 	}
-	b.last = ev.Kv.ModRevision
-	if excluded || !b.records.Change(ev, subIndex) {
-		return false
-	}
-	b.bytes += len(ev.Kv.Key) + len(ev.Kv.Value)
-	if ev.PrevKv != nil {
-		b.bytes += len(ev.PrevKv.Value)
-	}
-	return true
 }
 
-// take adds the events of one response, which are whole revisions in order, and
-// flushes wherever the batch is full at the end of a revision.
+// end makes the revision that is being read whole.
+func (b *batch) end() { b.through = max(b.through, b.revision) }
+
+// add takes a change in. It leaves no record if it is excluded or switched off;
+// the position moves past it all the same.
+func (b *batch) add(ev *logrecord.Event, identity uint64, excluded bool) (recorded bool) {
+	b.print.Hash += identity
+	b.print.Value, b.print.Deleted = identity, ev.Delete
+	if ev.Delete {
+		b.print.Value = 0
+	}
+	b.printedKeys = append(b.printedKeys[:0], ev.KV.Key...)
+	recorded = !excluded && b.records.Change(ev, identity, b.subIndex)
+	b.subIndex++
+	return recorded
+}
+
+// noLimit is no limit of take.
+const noLimit = math.MaxInt64
+
+// errLimit ends the reading of a response at the limit.
+var errLimit = errors.New("limit")
+
+// take adds the changes of one response up to the revision limit, in their order,
+// and flushes where the batch is full at the end of a revision. A response holds
+// whole revisions, or is one of several fragments.
 //
 // Source: etcd's API guarantees, https://etcd.io/docs/v3.6/learning/api_guarantees/
-// (ordered, atomic); the watch does not ask for fragments.
-func (f *follower) take(ctx context.Context, events []*mvccpb.Event, pending *batch) error {
-	f.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(len(events)), sourceWatch)
-	now, subIndex, filtered := time.Now(), 0, 0
-	next := max(f.next, pending.last+1) // a revision is never split over two responses
-	for _, ev := range events {
-		if ev.Kv.ModRevision < next {
-			continue // servers before 3.5.22 and 3.6.2 can repeat old events (etcd issue 20221)
+// (ordered, atomic).
+func (s *session) take(ctx context.Context, r *response, burst *burst, limit int64) error {
+	s.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(r.events), sourceWatch)
+	b, now, filtered := s.pending, time.Now(), 0
+	err := r.each(func(ev *logrecord.Event) error {
+		revision, identity := ev.KV.ModRevision, ev.Identity()
+		burst.see(revision)
+		if revision > limit {
+			return errLimit
 		}
-		if ev.Kv.ModRevision != pending.last {
-			subIndex = 0
-			if !pending.empty() && pending.full() {
-				if err := f.flush(ctx, pending); err != nil {
+		if s.resumed.want != nil && revision > s.resumed.want.Revision {
+			if err := s.recognise(ctx, r.header.revision); err != nil {
+				return err
+			}
+		}
+		switch {
+		case revision <= b.through:
+			// Asked for to recognise the history; or a server before 3.5.22 and 3.6.2, which can repeat old events (etcd issue 20221).
+			s.resumed.see(ev, identity)
+			return nil
+		case revision < b.revision:
+			return fmt.Errorf("revision %d came after revision %d", revision, b.revision)
+		case revision > b.revision:
+			b.end()
+			if b.full() {
+				if err := s.flush(ctx); err != nil {
 					return err
 				}
 			}
+			b.begin(revision)
+		case b.huge():
+			if err := s.flushPart(ctx); err != nil {
+				return err
+			}
 		}
-		if pending.empty() {
-			pending.records = f.newRecords()
+		if b.records == nil {
+			b.records = s.newRecords(min(s.Batch.MaxRecords, 1024))
 		}
-		pending.records.Observed(now)
-		if !pending.add(ev, subIndex, f.excluded(ev.Kv.Key)) {
+		b.records.Observed(now)
+		if !b.add(ev, identity, s.excluded(ev.KV.Key)) {
 			filtered++
 		}
-		subIndex++
-	}
+		return nil
+	})
 	if filtered > 0 {
-		f.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(filtered))
+		s.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(filtered))
 	}
-	if !pending.empty() && pending.full() {
-		return f.flush(ctx, pending)
+	if err != nil && !errors.Is(err, errLimit) {
+		return err
+	}
+	if r.fragment && err == nil {
+		return nil
+	}
+	b.end()
+	if s.resumed.want != nil && r.last >= s.resumed.want.Revision {
+		if err := s.recognise(ctx, r.header.revision); err != nil {
+			return err
+		}
+	}
+	if b.full() {
+		return s.flush(ctx)
 	}
 	return nil
 }
@@ -125,29 +206,90 @@ func (f *follower) excluded(key []byte) bool {
 	return false
 }
 
-// flush delivers the batch and moves the position behind it.
-func (f *follower) flush(ctx context.Context, pending *batch) error {
-	if pending.empty() {
-		return nil
+func (f *follower) newRecords(capacity int) *logrecord.Batch {
+	records := f.Format.NewBatch(f.resource, time.Now(), capacity)
+	records.Cluster(f.clusterID)
+	return records
+}
+
+// flush delivers the batch, which holds whole revisions only, and moves the
+// position behind it.
+func (s *session) flush(ctx context.Context) error {
+	b := s.pending
+	if b.open() {
+		return nil // the position cannot move into a revision
 	}
-	if pending.records.Len() > 0 {
-		if err := f.Deliver(ctx, pending.records.Logs()); err != nil {
-			var refused *delivery.RefusedError
-			if !errors.As(err, &refused) {
-				return err
-			}
-			f.lost(ctx, pending, refused)
-		}
+	if err := s.deliver(ctx, b.records, b.first, b.through); err != nil {
+		return err
 	}
-	f.next = pending.last + 1
-	f.tellPosition(ctx, pending.last)
-	pending.restart()
+	if b.print.Revision != 0 {
+		print := b.print
+		print.Key = slices.Clone(b.printedKeys)
+		s.print, s.printGone, b.print = &print, false, checkpoint.Fingerprint{}
+	}
+	b.restart()
+	if b.through >= s.next {
+		s.next = b.through + 1
+		s.moved(ctx)
+	}
+	if s.streams.Err() != nil && ctx.Err() == nil {
+		return errReopen // it was let go while the pipeline blocked
+	}
 	return nil
 }
 
-// tellPosition records the last revision that is behind us.
-func (f *follower) tellPosition(ctx context.Context, revision int64) {
-	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, revision, metric.WithAttributes(attribute.String("prefix", f.prefix)))
+// flushPart delivers what the batch has of a huge revision. The position stays
+// before it.
+func (s *session) flushPart(ctx context.Context) error {
+	b := s.pending
+	if err := s.deliver(ctx, b.records, b.first, b.revision); err != nil {
+		return err
+	}
+	b.restart()
+	b.first = b.revision
+	b.timer.Reset(b.bounds.MaxDelay)
+	return nil
+}
+
+// flushDue delivers a batch that is old enough. An open revision is waited for.
+func (s *session) flushDue(ctx context.Context) error {
+	if s.pending.open() {
+		s.pending.timer.Reset(s.pending.bounds.MaxDelay)
+		return nil
+	}
+	return s.flush(ctx)
+}
+
+// stall is how long the pipeline may block before the watch is given back to
+// etcd, to be opened again when the pipeline goes on. Until then the member keeps
+// up to 128 responses for the watcher and tries to send every 10 ms.
+const stall = 5 * time.Second
+
+// deliver hands records to the pipeline. What it refuses for good is lost and
+// announced, or ends the stream.
+func (s *session) deliver(ctx context.Context, records *logrecord.Batch, first, last int64) error {
+	if records == nil || records.Len() == 0 {
+		return nil
+	}
+	s.tellHeld(ctx)
+	count, patience := records.Len(), time.AfterFunc(stall, s.stop)
+	defer patience.Stop()
+	err := s.Deliver(ctx, records.Logs())
+	var refused *delivery.RefusedError
+	switch {
+	case err == nil:
+		s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count))
+		return nil
+	case !errors.As(err, &refused):
+		return err
+	case s.StopWhenRefused:
+		return fmt.Errorf("%w: %w", ErrStopped, refused)
+	}
+	s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count-refused.Records))
+	s.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), stageRefused)
+	s.Logger.Error("changes were refused for good", zap.Error(refused))
+	s.gap(ctx, logrecord.Gap{From: first, To: last, Next: last + 1, Count: refused.Records, Reason: metadata.AttributeEtcdGapReasonRefused})
+	return nil
 }
 
 // lastFlush bounds how long the end of a session waits for the pipeline.
@@ -155,27 +297,14 @@ const lastFlush = 2 * time.Second
 
 // flushLast delivers what a session that ends still holds. What the pipeline does
 // not take in time is read again by the next session.
-func (f *follower) flushLast(ctx context.Context, pending *batch) {
+func (s *session) flushLast(ctx context.Context) {
+	s.pending.timer.Stop()
+	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 	defer cancel()
-	if err := f.flush(ctx, pending); err != nil {
-		f.Logger.Warn("the last batch was not delivered", zap.Int64("from_revision", pending.first), zap.Int64("to_revision", pending.last), zap.Error(err))
+	if err := s.flush(ctx); err != nil && !errors.Is(err, errReopen) {
+		s.Logger.Warn("the last batch was not delivered; it is read again", zap.String("prefix", s.prefix), zap.Int64("from_revision", s.pending.first), zap.Int64("to_revision", s.pending.through), zap.Error(err))
 	}
-	pending.timer.Stop()
-}
-
-func (f *follower) lost(ctx context.Context, pending *batch, refused *delivery.RefusedError) {
-	f.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), stageRefused)
-	f.Logger.Error("changes were refused for good", zap.Error(refused))
-	f.gap(ctx, logrecord.Gap{From: pending.first, To: pending.last, Count: refused.Records, Reason: metadata.AttributeEtcdGapReasonRefused})
-}
-
-// Attribute sets of the receiver's own telemetry, made once.
-var (
-	sourceWatch  = metric.WithAttributeSet(attribute.NewSet(attribute.String("source", "watch")))
-	stageRefused = metric.WithAttributeSet(attribute.NewSet(attribute.String("stage", "refused")))
-)
-
-func (f *follower) countGap(ctx context.Context, reason metadata.AttributeEtcdGapReason) {
-	f.Telemetry.ReceiverEtcdWatchGaps.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reason.String())))
 }

@@ -7,111 +7,144 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
-	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
-// errReopen ends a session whose position was corrected; the next one starts at
-// once.
-var errReopen = errors.New("open again at the corrected position")
+// errReopen ends a session for a reason of ours; the next one starts at once.
+var errReopen = errors.New("open again at the position")
 
-// follower is the state of one prefix that outlives its streams.
-type follower struct {
-	*Watcher
-	prefix    string
-	next      int64 // the position: first revision not delivered; 0 before the first stream
-	clusterID uint64
-	resource  pcommon.Resource
-	// trustsProgress is whether the member's version does. See progress.
-	trustsProgress bool
+// session is the life of one connection to one member.
+type session struct {
+	*follower
+	conn    *etcdclient.Conn
+	dialed  *grpc.ClientConn // for streams, with a token of its own
+	streams context.Context  // of all streams; ends when the pipeline blocks for too long
+	stop    context.CancelFunc
+	opened  func(*etcdclient.Conn)
+	pending *batch
+	resumed resumed
+	version string // of etcd, "" if not known
 }
 
-// session is the life of one stream: it delivers what arrives until the stream
-// or ctx ends. opened is called once etcd has accepted the watch.
-func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn, int64)) error {
+// session delivers from one member until its stream, or ctx, ends. opened is
+// called once etcd has accepted the watch.
+func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn)) error {
 	conn, err := f.connect(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, end, err := conn.Watch(ctx)
+	s := &session{follower: f, conn: conn, opened: opened, pending: f.newBatch()}
+	s.streams, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	dialed, end, err := conn.Dial(s.streams)
 	if err != nil {
 		return f.explain(err, conn)
 	}
-	responses, ended := make(chan response), make(chan struct{})
-	defer func() {
-		cancel()
-		end()
-		<-ended
-	}()
-	go read(ctx, stream, responses, ended)
-	// An EOF says only that the stream has ended; the first response says why.
-	if err := stream.Send(f.request()); err != nil && !errors.Is(err, io.EOF) {
-		return f.explain(err, conn)
-	}
-	pending := f.newBatch()
-	defer func() { f.flushLast(ctx, pending) }()
-	silent := time.NewTicker(f.Heartbeat)
-	defer silent.Stop()
+	s.dialed = dialed
+	defer end()
+	defer func() { s.flushLast(ctx) }()
 	for {
-		select {
-		case r := <-responses:
-			silent.Reset(f.Heartbeat)
-			if r.err != nil {
-				return f.explain(r.err, conn)
-			}
-			if err := check(r.WatchResponse, f.clusterID != 0); err != nil {
-				return f.explain(err, conn)
-			}
-			switch {
-			case r.Canceled:
-				// What was read before belongs before a gap.
-				if err := f.flush(ctx, pending); err != nil {
-					return err
-				}
-				return f.canceled(ctx, r.WatchResponse, conn)
-			case r.Created:
-				if err := f.created(ctx, r.WatchResponse); err != nil {
-					return err
-				}
-				// Only a member that also answers counts as opened: the back-off must hold against one that does not.
-				if err := f.ping(ctx, conn, stream); err != nil {
-					return err
-				}
-				f.Cluster.Discover(ctx, conn)
-				opened(conn, f.next)
-			case len(r.Events) == 0:
-				if err := f.progress(ctx, r.Header.Revision, pending); err != nil {
-					return err
-				}
-			default:
-				if err := f.take(ctx, r.Events, pending); err != nil {
-					return err
-				}
-			}
-		case <-pending.due():
-			if err := f.flush(ctx, pending); err != nil {
+		if f.keys != nil {
+			if err := s.readKeys(ctx); err != nil {
 				return err
 			}
-		case <-silent.C:
-			if err := f.ping(ctx, conn, stream); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		}
+		behind, err := s.live(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.catchUp(ctx, behind); err != nil {
+			return err
 		}
 	}
+}
+
+// live follows the tip, until the stream ends or is so far behind that segments
+// are better.
+func (s *session) live(ctx context.Context) (*backlog, error) {
+	s.resumed = resumed{want: s.print}
+	if s.printGone {
+		s.resumed.want = nil
+	}
+	stream, err := openStream(s.streams, s.dialed, s.request(s.begin()), &s.held)
+	if err != nil {
+		return nil, s.ended(ctx, err)
+	}
+	defer stream.end()
+	silent, permission := time.NewTicker(s.Heartbeat), time.NewTicker(permissionInterval)
+	defer silent.Stop()
+	defer permission.Stop()
+	var burst burst
+	for {
+		select {
+		case r := <-stream.responses:
+			silent.Reset(s.Heartbeat)
+			err := s.handle(ctx, stream, r, &burst)
+			stream.release(r)
+			if err != nil {
+				return nil, err
+			}
+			if behind := s.behind(&burst); behind != nil {
+				return behind, s.flush(ctx)
+			}
+		case <-s.pending.due():
+			if err := s.flushDue(ctx); err != nil {
+				return nil, err
+			}
+		case <-silent.C:
+			if err := s.ping(ctx, stream); err != nil {
+				return nil, err
+			}
+		case <-permission.C:
+			if err := s.mayRead(ctx); err != nil {
+				return nil, err
+			}
+		case <-s.streams.Done():
+			return nil, s.ended(ctx, context.Cause(s.streams))
+		}
+	}
+}
+
+// handle takes one response in.
+func (s *session) handle(ctx context.Context, stream *stream, r *response, burst *burst) error {
+	if r.err != nil {
+		return s.ended(ctx, r.err)
+	}
+	if err := s.check(r); err != nil {
+		return s.explain(err, s.conn)
+	}
+	s.lag.tip(r.header.revision)
+	switch {
+	case r.canceled:
+		// What was read before belongs before a gap.
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		return s.canceled(ctx, r)
+	case r.created:
+		if err := s.created(ctx, r); err != nil {
+			return err
+		}
+		// Only a member that also answers counts as opened: the back-off must hold against one that does not.
+		if err := s.ping(ctx, stream); err != nil {
+			return err
+		}
+		s.Cluster.Discover(ctx, s.conn)
+		s.opened(s.conn)
+		return nil
+	case r.events == 0:
+		return s.progress(ctx, r.header.revision)
+	}
+	burst.add(r)
+	return s.take(ctx, r, burst, noLimit)
 }
 
 func (f *follower) connect(ctx context.Context) (*etcdclient.Conn, error) {
@@ -129,11 +162,21 @@ func (f *follower) explain(err error, conn *etcdclient.Conn) error {
 	return fmt.Errorf("watch: %w", etcdclient.Explain(err, conn.Endpoint(), f.Cluster.Username()))
 }
 
-func (f *follower) request() *pb.WatchRequest {
+// ended says why a stream ended: ctx, the pipeline that blocked for too long, or
+// etcd.
+func (s *session) ended(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case s.streams.Err() != nil:
+		return errReopen
+	}
+	return s.explain(err, s.conn)
+}
+
+func (f *follower) request(from int64) *pb.WatchCreateRequest {
 	key, end := keyRange(f.prefix)
-	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
-		Key: key, RangeEnd: end, StartRevision: f.next, PrevKv: f.PrevKV,
-	}}}
+	return &pb.WatchCreateRequest{Key: key, RangeEnd: end, StartRevision: from, PrevKv: f.PrevKV, Fragment: f.fragment}
 }
 
 // keyRange is the range of keys that start with prefix.
@@ -144,96 +187,45 @@ func keyRange(prefix string) (key, end []byte) {
 	return []byte(prefix), []byte(clientv3.GetPrefixRangeEnd(prefix))
 }
 
-type response struct {
-	*pb.WatchResponse
-	err error
-}
-
-// read hands over the stream's responses, one at a time: while nobody takes one,
-// nothing more is read, and gRPC's flow control holds etcd back. It ends with the
-// stream's error, or with ctx; ended is closed then.
-func read(ctx context.Context, stream pb.Watch_WatchClient, out chan<- response, ended chan<- struct{}) {
-	defer close(ended)
-	for {
-		r, err := stream.Recv()
-		select {
-		case out <- response{r, err}:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
 // check refuses what no etcd sends, so that nothing below meets it.
-func check(r *pb.WatchResponse, created bool) error {
-	if r.Header == nil {
+func (s *session) check(r *response) error {
+	switch {
+	case !r.header.present:
 		return errors.New("a response has no header")
-	}
-	if len(r.Events) > 0 && !created {
+	case r.events > 0 && s.clusterID == 0:
 		return errors.New("events came before the watch was created")
-	}
-	for _, ev := range r.Events {
-		if ev == nil || ev.Kv == nil || ev.Kv.ModRevision <= 0 {
-			return errors.New("an event has no key or no revision")
-		}
 	}
 	return nil
 }
 
 // created: the first stream fixes the position at the present; later ones check
-// that it is still the same cluster that answers.
-func (f *follower) created(ctx context.Context, r *pb.WatchResponse) error {
-	clusterID, present := r.Header.ClusterId, r.Header.Revision+1
-	if f.clusterID != 0 && f.clusterID != clusterID {
-		before := f.clusterID
-		f.gap(ctx, logrecord.Gap{From: f.next, Reason: metadata.AttributeEtcdGapReasonHistoryChanged})
-		f.identify(clusterID)
-		f.next = present
-		// Not errReopen: with endpoints of two clusters each stream would end like this, so the back-off must hold.
-		return fmt.Errorf("cluster %s answers, before it was %s; its changes are followed from revision %d on", resource.ID(clusterID), resource.ID(before), present)
+// that it is still the same history that goes on.
+func (s *session) created(ctx context.Context, r *response) error {
+	switch {
+	case s.clusterID != 0 && s.clusterID != r.header.clusterID:
+		return s.otherCluster(ctx, r.header.clusterID, r.header.revision)
+	case s.clusterID != 0 && s.next > r.header.revision+1:
+		return s.ahead(ctx, r.header)
 	}
-	f.identify(clusterID)
-	if f.next == 0 {
-		f.next = present
+	s.identify(r.header.clusterID)
+	switch {
+	case s.lost:
+		return s.startOver(ctx, logrecord.Gap{To: r.header.revision, Reason: metadata.AttributeEtcdGapReasonCheckpointLost}, r.header.clusterID, r.header.revision)
+	case s.next == 0:
+		s.begins(ctx, r.header.revision+1)
 	}
 	return nil
 }
 
+// begins fixes the position.
+func (s *session) begins(ctx context.Context, next int64) {
+	s.next, s.pending.through = next, next-1
+	s.moved(ctx)
+}
+
 func (f *follower) identify(clusterID uint64) {
+	f.seen[clusterID] = true
 	if f.clusterID != clusterID {
 		f.clusterID, f.resource = clusterID, f.Resource.Cluster(clusterID)
 	}
-}
-
-// canceled: etcd ended the watch. If the position was compacted away, that part
-// of the history is gone and the stream goes on where history begins, which is
-// the compacted revision itself.
-func (f *follower) canceled(ctx context.Context, r *pb.WatchResponse, conn *etcdclient.Conn) error {
-	if r.CompactRevision == 0 {
-		return f.explain(cancelError(r.CancelReason), conn)
-	}
-	f.identify(r.Header.ClusterId)
-	f.gap(ctx, logrecord.Gap{From: f.next, To: lastMissing(ctx, r.CompactRevision, conn), Reason: metadata.AttributeEtcdGapReasonCompacted})
-	f.next = r.CompactRevision
-	return errReopen
-}
-
-// gap records that revisions are missing.
-func (f *follower) gap(ctx context.Context, g logrecord.Gap) {
-	f.Logger.Error("changes are missing", zap.Int64("from_revision", g.From), zap.Int64("to_revision", g.To), zap.Stringer("reason", g.Reason))
-	f.countGap(ctx, g.Reason)
-	records := f.newRecords()
-	if !records.Gap(g) {
-		return
-	}
-	if err := f.Deliver(ctx, records.Logs()); err != nil {
-		f.Logger.Error("the record of the gap was not delivered", zap.Error(err))
-	}
-}
-
-func (f *follower) newRecords() *logrecord.Batch {
-	return f.Format.NewBatch(f.resource, time.Now(), min(f.Batch.MaxRecords, 1024))
 }

@@ -29,18 +29,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// follow makes a follower of cluster 1 whose batches go to deliver.
-func follow(t testing.TB, bounds Bounds, deliver Deliver) *follower {
+// follow makes a session of a follower of cluster 1 whose batches go to deliver.
+func follow(t testing.TB, bounds Bounds, deliver Deliver) *session {
 	t.Helper()
 	telemetry, err := metadata.NewTelemetryBuilder(componenttest.NewNopTelemetrySettings())
 	require.NoError(t, err)
-	f := &follower{Watcher: &Watcher{
+	w := &Watcher{
 		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}, Heartbeat: 20 * time.Millisecond},
 		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, Action: redact.Size}},
 		Resource: &resource.Builder{}, Deliver: deliver, Telemetry: telemetry, Logger: zap.NewNop(),
-	}}
+	}
+	f := w.newFollower("")
 	f.identify(1)
-	return f
+	s := &session{follower: f, pending: f.newBatch(), version: "3.6.16"}
+	s.streams, s.stop = context.WithCancel(context.Background())
+	t.Cleanup(s.stop)
+	return s
 }
 
 func events(revision int64, keys ...string) []*mvccpb.Event {
@@ -49,6 +53,21 @@ func events(revision int64, keys ...string) []*mvccpb.Event {
 		out = append(out, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte(k), Value: []byte("v"), ModRevision: revision, CreateRevision: revision, Version: 1}})
 	}
 	return out
+}
+
+// wire makes what arrives of a response.
+func wire(t testing.TB, r *pb.WatchResponse) *response {
+	t.Helper()
+	data, err := r.Marshal()
+	require.NoError(t, err)
+	out := &response{}
+	require.NoError(t, out.decode(data))
+	return out
+}
+
+// take hands a response with these events over.
+func (s *session) takeEvents(t testing.TB, events []*mvccpb.Event) error {
+	return s.take(context.Background(), wire(t, &pb.WatchResponse{Header: pbHeader(1, 100), Events: events}), &burst{}, noLimit)
 }
 
 // batches collects what is delivered: the revisions of each batch.
@@ -67,40 +86,37 @@ func batches(out *[][]int64) Deliver {
 func TestABatchNeverSplitsARevision(t *testing.T) {
 	var got [][]int64
 	f := follow(t, Bounds{MaxRecords: 3, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&got))
-	pending := f.newBatch()
 	ctx := context.Background()
 	var response []*mvccpb.Event
 	response = append(response, events(5, "a")...)
 	response = append(response, events(6, "a", "b", "c", "d")...)
 	response = append(response, events(7, "a")...)
-	require.NoError(t, f.take(ctx, response, pending))
+	require.NoError(t, f.takeEvents(t, response))
 	assert.EqualValues(t, 7, f.next, "revision 7 waits for more")
-	require.NoError(t, f.flush(ctx, pending))
+	require.NoError(t, f.flush(ctx))
 	assert.EqualValues(t, 8, f.next)
 	assert.Equal(t, [][]int64{{5, 6, 6, 6, 6}, {7}}, got)
 }
 
 func TestABatchIsClosedByBytesToo(t *testing.T) {
 	var got [][]int64
-	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 4, MaxDelay: time.Hour}, batches(&got))
-	pending := f.newBatch()
-	require.NoError(t, f.take(context.Background(), append(events(5, "a"), events(6, "b")...), pending))
+	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 500, MaxDelay: time.Hour}, batches(&got))
+	require.NoError(t, f.takeEvents(t, append(events(5, "a"), events(6, "b")...)))
 	assert.Equal(t, [][]int64{{5, 6}}, got)
 }
 
 func TestThePositionStaysWhereThePipelineDidNotAccept(t *testing.T) {
 	f := follow(t, Bounds{MaxRecords: 1, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(context.Context, plog.Logs) error { return context.Canceled })
-	f.next = 5
-	require.ErrorIs(t, f.take(context.Background(), events(5, "a"), f.newBatch()), context.Canceled)
+	f.begins(context.Background(), 5)
+	require.ErrorIs(t, f.takeEvents(t, events(5, "a")), context.Canceled)
 	assert.EqualValues(t, 5, f.next)
 }
 
 func TestThePositionPassesWhatLeavesNoRecord(t *testing.T) {
 	var got [][]int64
 	f := follow(t, Bounds{MaxRecords: 1, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&got))
-	pending := f.newBatch()
-	require.NoError(t, f.take(context.Background(), events(5, "/skip/a"), pending))
-	require.NoError(t, f.flush(context.Background(), pending))
+	require.NoError(t, f.takeEvents(t, events(5, "/skip/a")))
+	require.NoError(t, f.flush(context.Background()))
 	assert.EqualValues(t, 6, f.next)
 	assert.Empty(t, got)
 }
@@ -114,21 +130,19 @@ func TestSubIndexCountsWithinARevisionAlsoWhatIsExcluded(t *testing.T) {
 		}
 		return nil
 	})
-	pending := f.newBatch()
 	ctx := context.Background()
-	require.NoError(t, f.take(ctx, append(events(5, "a", "/skip/b", "c"), events(6, "a")...), pending))
-	require.NoError(t, f.take(ctx, events(7, "a", "b"), pending))
-	require.NoError(t, f.flush(ctx, pending))
+	require.NoError(t, f.takeEvents(t, append(events(5, "a", "/skip/b", "c"), events(6, "a")...)))
+	require.NoError(t, f.takeEvents(t, events(7, "a", "b")))
+	require.NoError(t, f.flush(ctx))
 	assert.Equal(t, []int64{0, 2, 0, 0, 1}, got)
 }
 
 func TestEventsBelowThePositionAreNotRepeated(t *testing.T) {
 	var got [][]int64
 	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&got))
-	f.next = 6
-	pending := f.newBatch()
-	require.NoError(t, f.take(context.Background(), append(events(5, "a"), events(6, "a")...), pending))
-	require.NoError(t, f.flush(context.Background(), pending))
+	f.begins(context.Background(), 6)
+	require.NoError(t, f.takeEvents(t, append(events(5, "a"), events(6, "a")...)))
+	require.NoError(t, f.flush(context.Background()))
 	assert.Equal(t, [][]int64{{6}}, got)
 }
 
@@ -142,9 +156,9 @@ func TestARefusalForGoodIsFollowedByAGapAndTheStreamGoesOn(t *testing.T) {
 		}
 		return nil
 	})
-	require.NoError(t, f.take(context.Background(), append(events(5, "a"), events(6, "b")...), f.newBatch()))
+	require.NoError(t, f.takeEvents(t, append(events(5, "a"), events(6, "b")...)))
 	assert.EqualValues(t, 7, f.next)
-	assert.Equal(t, []string{"etcd.kv.put put a rev 5 (1 B, version 1)", "etcd.watch.gap revisions 5..6 missing: refused"}, names)
+	assert.Equal(t, []string{"etcd.kv.put put a rev 5 (1 B, version 1)", "etcd.watch.gap revisions 5..6 missing: refused; the stream goes on at 7"}, names)
 }
 
 func TestWhatNoEtcdSendsIsAnErrorAndNoPanic(t *testing.T) {
@@ -158,11 +172,19 @@ func TestWhatNoEtcdSendsIsAnErrorAndNoPanic(t *testing.T) {
 		"no header":             {&pb.WatchResponse{}, true, "no header"},
 		"events before created": {&pb.WatchResponse{Header: header, Events: events(5, "a")}, false, "before the watch was created"},
 		"an event without key":  {&pb.WatchResponse{Header: header, Events: []*mvccpb.Event{{}}}, true, "no key"},
-		"a nil event":           {&pb.WatchResponse{Header: header, Events: []*mvccpb.Event{nil}}, true, "no key"},
 		"revision 0":            {&pb.WatchResponse{Header: header, Events: events(0, "a")}, true, "no revision"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := check(tc.response, tc.created)
+			data, err := tc.response.Marshal()
+			require.NoError(t, err)
+			f := follow(t, Bounds{MaxRecords: 1}, nil)
+			if !tc.created {
+				f.clusterID = 0
+			}
+			r := &response{}
+			if err = r.decode(data); err == nil {
+				err = f.check(r)
+			}
 			if tc.want == "" {
 				require.NoError(t, err)
 				return
@@ -206,18 +228,22 @@ func BenchmarkTake(b *testing.B) {
 	f := follow(b, Bounds{MaxRecords: 1024, MaxBytes: 1 << 30, MaxDelay: time.Hour}, func(context.Context, plog.Logs) error { return nil })
 	f.Format.Values.Keys, _ = redact.Compile([]string{"^/registry/secrets/", "(?i)(password|passwd|secret|token|credential)"})
 	const size = 1024
-	var response []*mvccpb.Event
+	var batch []*mvccpb.Event
 	for i := range size {
 		ev := events(int64(i+1), fmt.Sprintf("/config/service/%d/replicas", i))[0]
 		ev.Kv.Value = make([]byte, 100)
 		ev.PrevKv = &mvccpb.KeyValue{Key: ev.Kv.Key, Value: make([]byte, 100), ModRevision: 1, CreateRevision: 1, Version: 1}
-		response = append(response, ev)
+		batch = append(batch, ev)
 	}
-	pending := f.newBatch()
+	data := wire(b, &pb.WatchResponse{Header: pbHeader(1, size), Events: batch}).data
 	b.ReportAllocs()
 	for b.Loop() {
-		f.next = 0
-		if err := f.take(context.Background(), response, pending); err != nil {
+		f.next, f.pending.through, f.pending.revision = 1, 0, 0
+		r := &response{}
+		if err := r.decode(data); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.take(context.Background(), r, &burst{}, noLimit); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,11 +7,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
@@ -26,9 +29,44 @@ type Settings struct {
 	// PrevKV asks etcd for the previous value of each change.
 	PrevKV bool
 	Batch  Bounds
+	// Start is where a prefix begins.
+	Start Start
+	// StartRevision is the first revision to deliver, with StartRevision.
+	StartRevision int64
+	// InitialSnapshot tells every existing key before the first change, where no
+	// position is stored.
+	InitialSnapshot bool
+	// OnCompaction is what follows the record of a gap.
+	OnCompaction OnCompaction
+	// StopWhenRefused ends the stream where the pipeline refuses for good; else that
+	// is a gap, and the stream goes on.
+	StopWhenRefused bool
 	// Heartbeat is how often a silent stream is looked after; see the constant.
 	Heartbeat time.Duration
+	// KeysOnly: no value is shown, so existing keys are read without theirs.
+	KeysOnly bool
 }
+
+// Start says where a prefix begins.
+type Start string
+
+// Where a prefix begins: at the stored position if there is one and else at the
+// present; always at the present; at the stored position and else at StartRevision.
+const (
+	AtResume   Start = "resume"
+	AtLatest   Start = "latest"
+	AtRevision Start = "revision"
+)
+
+// OnCompaction says what follows the record of a gap.
+type OnCompaction string
+
+// After a gap: the existing keys that changed in it; all existing keys; nothing.
+const (
+	Resync   OnCompaction = "resync"
+	Snapshot OnCompaction = "snapshot"
+	Skip     OnCompaction = "skip"
+)
 
 // Deliver hands records to the pipeline and returns when it has accepted them,
 // as delivery.Deliverer does.
@@ -42,41 +80,76 @@ type Watcher struct {
 	Resource  *resource.Builder
 	Deliver   Deliver
 	Telemetry *metadata.TelemetryBuilder
+	// Checkpoint keeps the positions; nil: they live as long as the Watcher.
+	Checkpoint *checkpoint.Store
 	// Report tells the state of a prefix's stream: nil when it is open, else why it
-	// is not.
+	// is not. ErrStopped is for good.
 	Report func(prefix string, err error)
 	Logger *zap.Logger
 }
 
+// ErrStopped ends a stream for good.
+var ErrStopped = errors.New("the watch has stopped: the pipeline refused changes for good and on_permanent_error is stop; a restart offers them again")
+
 // Run follows until ctx ends. It returns when all goroutines have ended.
 func (w *Watcher) Run(ctx context.Context) {
-	var group sync.WaitGroup
+	var followers []*follower
 	for _, prefix := range w.Prefixes {
-		group.Go(func() { w.follow(ctx, prefix) })
+		followers = append(followers, w.newFollower(prefix)) // all are loaded before one is saved
+	}
+	var group sync.WaitGroup
+	for _, f := range followers {
+		group.Go(func() { f.run(ctx) })
 	}
 	group.Wait()
 }
 
-// follow opens stream after stream for one prefix.
-func (w *Watcher) follow(ctx context.Context, prefix string) {
-	f := &follower{Watcher: w, prefix: prefix}
+// follower is the state of one prefix that outlives its streams. It belongs to
+// one goroutine.
+type follower struct {
+	*Watcher
+	prefix string
+	position
+	resource pcommon.Resource // of the cluster
+	lag      lag
+	held     atomic.Int64 // bytes of responses that were read and are not freed
+	// fragment asks etcd to cut large responses. See fragments.go.
+	fragment bool
+	width    int // of the next window of a catch-up. See catchup.go.
+	seen     map[uint64]bool
+	attrs    attributes
+}
+
+func (w *Watcher) newFollower(prefix string) *follower {
+	f := &follower{Watcher: w, prefix: prefix, fragment: true, width: maxSegments, seen: map[uint64]bool{}, attrs: newAttributes(prefix)}
+	f.restore()
+	return f
+}
+
+// run opens session after session.
+func (f *follower) run(ctx context.Context) {
 	retry := newBackOff()
 	told := map[string]bool{} // causes that were logged since the stream was last open
 	for ctx.Err() == nil {
-		err := f.session(ctx, func(conn *etcdclient.Conn, from int64) {
+		err := f.session(ctx, func(conn *etcdclient.Conn) {
 			retry.Reset()
 			clear(told)
-			w.Report(prefix, nil)
-			w.Logger.Info("watching", zap.Stringer("endpoint", conn.Endpoint()), zap.String("prefix", prefix), zap.Int64("from_revision", from))
+			f.Report(f.prefix, nil)
+			f.Logger.Info("watching", zap.Stringer("endpoint", conn.Endpoint()), zap.String("prefix", f.prefix), zap.Int64("from_revision", f.next))
 		})
-		if ctx.Err() != nil || errors.Is(err, errReopen) {
+		switch {
+		case ctx.Err() != nil, errors.Is(err, errReopen):
 			continue
+		case errors.Is(err, ErrStopped):
+			f.Report(f.prefix, err)
+			f.Logger.Error("the watch has stopped", zap.String("prefix", f.prefix), zap.Int64("from_revision", f.next), zap.Error(err))
+			return
 		}
-		w.Telemetry.ReceiverEtcdWatchRestarts.Add(ctx, 1)
+		f.Telemetry.ReceiverEtcdWatchRestarts.Add(ctx, 1)
 		if cause := etcdclient.ErrorType(err); !told[cause] {
 			told[cause] = true
-			w.Report(prefix, err)
-			w.Logger.Warn("the watch ended; it is opened again from the last delivered revision", zap.String("prefix", prefix), zap.Int64("from_revision", f.next), zap.Error(err))
+			f.Report(f.prefix, err)
+			f.Logger.Warn("the watch ended; it is opened again from the last delivered revision", zap.String("prefix", f.prefix), zap.Int64("from_revision", f.next), zap.Error(err))
 		}
 		sleep(ctx, retry.NextBackOff())
 	}

@@ -1,0 +1,195 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package logrecord
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+	"github.com/etcdreceiver/etcdreceiver/internal/redact"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
+)
+
+// batchOf is the number of records of a batch in all benchmarks here.
+const batchOf = 1000
+
+// collectorHeap is what a running collector holds at least. How often the garbage
+// collector runs depends on it: in the empty heap of a test it runs every few
+// batches and costs as much as the records do.
+const collectorHeap = 64 << 20
+
+// benchmarkEvents are changes of different keys, 30 bytes each, with 100-byte values.
+func benchmarkEvents() []Event {
+	events := make([]Event, batchOf)
+	value := []byte(strings.Repeat("v", 100))
+	for i := range events {
+		key := fmt.Appendf(nil, "/config/service-%05d/database/x", i)[:30]
+		events[i] = Event{
+			KV:      KeyValue{Key: key, Value: value, CreateRevision: 1_000_000, ModRevision: 1_234_000 + int64(i), Version: 7},
+			HasPrev: true,
+			Prev:    KeyValue{Key: key, Value: value, CreateRevision: 1_000_000, ModRevision: 1_200_000 + int64(i), Version: 6},
+		}
+	}
+	return events
+}
+
+func perEvent(b *testing.B, heap int, batch func()) {
+	ballast := make([]byte, heap)
+	b.ReportAllocs()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for b.Loop() {
+		batch()
+	}
+	runtime.ReadMemStats(&after)
+	n := float64(b.N) * batchOf
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/event")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/event")
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/event")
+	runtime.KeepAlive(ballast)
+}
+
+func BenchmarkChange(b *testing.B) {
+	patterns, err := redact.Compile([]string{"^/registry/secrets/", "(?i)(password|passwd|secret|token|credential)"})
+	require.NoError(b, err)
+	type setup struct {
+		format Format
+		events []Event
+		heap   int
+		change func(*Batch, *Event, int)
+	}
+	for _, tc := range []struct {
+		name string
+		set  func(*setup)
+	}{
+		{"default", func(*setup) {}},
+		{"default small heap", func(s *setup) { s.heap = 0 }},
+		{"default and identity", func(s *setup) { s.change = func(b *Batch, e *Event, i int) { change(b, e, i) } }},
+		{"body none", func(s *setup) { s.format.Body = false }},
+		{"no previous", func(s *setup) {
+			for i := range s.events {
+				s.events[i].HasPrev = false
+			}
+		}},
+		{"lease", func(s *setup) {
+			for i := range s.events {
+				s.events[i].KV.Lease = 1 << 60
+			}
+		}},
+		{"policy none", func(s *setup) { s.format.Values.Policy = redact.None }},
+		{"policy hash", func(s *setup) { s.format.Values.Policy = redact.Hash }},
+		{"policy text", func(s *setup) { s.format.Values.Policy = redact.Text }},
+		{"redacted size", func(s *setup) { s.format.Values.Keys = patterns }},
+		{"redacted text", func(s *setup) { s.format.Values.Policy, s.format.Values.Keys = redact.Text, patterns }},
+		{"existing", func(s *setup) { s.change = func(b *Batch, e *Event, _ int) { b.Existing(e, 1, Snapshot) } }},
+		{"delete", func(s *setup) {
+			for i := range s.events {
+				s.events[i].Delete = true
+			}
+		}},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			s := setup{
+				format: Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, MaxBytes: 1024, Action: redact.Size}},
+				events: benchmarkEvents(),
+				heap:   collectorHeap,
+				change: func(b *Batch, e *Event, i int) { b.Change(e, uint64(i), i) },
+			}
+			tc.set(&s)
+			res := (&resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()}).Cluster(1)
+			perEvent(b, s.heap, func() {
+				batch := s.format.NewBatch(res, time.Unix(1700000000, 0), batchOf)
+				for i := range s.events {
+					s.change(batch, &s.events[i], i)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkParts tells what the parts of the default record cost: each row is the
+// whole so far, and the last ones stand alone.
+func BenchmarkParts(b *testing.B) {
+	events := benchmarkEvents()
+	record := func(name string, attributes int, fill func(plog.LogRecord, pcommon.Map)) {
+		b.Run(name, func(b *testing.B) {
+			f := Format{}
+			perEvent(b, collectorHeap, func() {
+				batch := f.NewBatch(pcommon.NewResource(), time.Unix(1700000000, 0), batchOf)
+				for range batchOf {
+					lr := batch.records.AppendEmpty()
+					if attributes > 0 {
+						lr.Attributes().EnsureCapacity(attributes)
+					}
+					fill(lr, lr.Attributes())
+				}
+			})
+		})
+	}
+	ints := func(attrs pcommon.Map) {
+		attrs.PutInt("etcd.kv.create_revision", 1_000_000)
+		attrs.PutInt("etcd.kv.mod_revision", 1_000_000)
+		attrs.PutInt("etcd.kv.sub_index", 1_000_000)
+		attrs.PutInt("etcd.kv.version", 1_000_000)
+		attrs.PutInt("etcd.kv.value_size", 1_000_000)
+		attrs.PutInt("etcd.kv.prev_mod_revision", 1_000_000)
+		attrs.PutInt("etcd.kv.prev_value_size", 1_000_000)
+	}
+	record("record", 0, func(plog.LogRecord, pcommon.Map) {})
+	record("room for 10 attributes", 10, func(plog.LogRecord, pcommon.Map) {})
+	record("7 numbers", 10, func(_ plog.LogRecord, attrs pcommon.Map) { ints(attrs) })
+	record("event.name", 10, func(_ plog.LogRecord, attrs pcommon.Map) {
+		attrs.PutStr("event.name", eventPut)
+		ints(attrs)
+	})
+	record("key", 10, func(_ plog.LogRecord, attrs pcommon.Map) {
+		attrs.PutStr("event.name", eventPut)
+		attrs.PutStr("etcd.key", eventPut)
+		ints(attrs)
+	})
+	record("uid", 10, func(_ plog.LogRecord, attrs pcommon.Map) {
+		attrs.PutStr("event.name", eventPut)
+		attrs.PutStr("etcd.key", eventPut)
+		ints(attrs)
+		attrs.PutStr("log.record.uid", eventPut)
+	})
+	record("body", 10, func(lr plog.LogRecord, attrs pcommon.Map) {
+		attrs.PutStr("event.name", eventPut)
+		attrs.PutStr("etcd.key", eventPut)
+		ints(attrs)
+		attrs.PutStr("log.record.uid", eventPut)
+		lr.Body().SetStr(eventPut)
+	})
+
+	alone := func(name string, do func(*Event, int)) {
+		b.Run("alone/"+name, func(b *testing.B) {
+			perEvent(b, collectorHeap, func() {
+				for i := range events {
+					do(&events[i], i)
+				}
+			})
+		})
+	}
+	var t text
+	var sum uint64
+	var kept shelf
+	alone("identity", func(e *Event, _ int) { sum += e.Identity() })
+	alone("text of uid", func(e *Event, i int) { t = t[:0]; t.uid(e.KV.ModRevision, uint64(i), 1) })
+	alone("text of key", func(e *Event, _ int) { t = t[:0]; t.key(e.KV.Key) })
+	alone("text of key and sentence", func(e *Event, _ int) {
+		t = t[:0]
+		t.sentenceOfPut(true, &e.KV, shown{Value: redact.Value{Facts: redact.Length, Size: 100}}, Watch)
+	})
+	alone("keep", func(_ *Event, i int) {
+		kept.keep(append(t[:0], "put /config/service-00000/databas rev 1234000 (100 B, version 7)1234000-0123456789abcdef"...), i)
+	})
+}

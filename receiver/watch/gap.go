@@ -1,0 +1,124 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
+)
+
+// gap records that changes are missing.
+func (f *follower) gap(ctx context.Context, g logrecord.Gap) {
+	f.Logger.Error("changes are missing", zap.String("prefix", f.prefix), zap.Int64("from_revision", g.From), zap.Int64("to_revision", g.To), zap.Int64("next_revision", g.Next), zap.Stringer("reason", g.Reason))
+	f.Telemetry.ReceiverEtcdWatchGaps.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", g.Reason.String())))
+	records := f.newRecords(1)
+	if !records.Gap(g) {
+		return
+	}
+	if err := f.Deliver(ctx, records.Logs()); err != nil {
+		f.Logger.Error("the record of the gap was not delivered", zap.Error(err))
+	}
+}
+
+// canceled: etcd ended the watch. If the position was compacted away, that part
+// of the history is gone and the stream goes on where history begins, which is
+// the compacted revision itself.
+func (s *session) canceled(ctx context.Context, r *response) error {
+	compacted := r.compactRevision
+	switch {
+	case compacted == 0:
+		return s.explain(cancelError(r.cancelReason), s.conn)
+	case s.print != nil && !s.printGone && compacted <= s.next:
+		// Only what was delivered is gone: the next stream begins at the position.
+		return s.compare(ctx)
+	}
+	missing := s.next
+	s.gap(ctx, logrecord.Gap{From: missing, To: s.lastMissing(ctx, compacted), Next: compacted, Reason: metadata.AttributeEtcdGapReasonCompacted})
+	s.next, s.print, s.printGone = compacted, nil, false
+	switch s.OnCompaction {
+	case Resync:
+		s.keys = &checkpoint.Snapshot{Revision: compacted, Above: missing - 1, Resync: true}
+	case Snapshot:
+		s.keys = &checkpoint.Snapshot{Revision: compacted, Resync: true}
+	}
+	s.moved(ctx)
+	return errReopen
+}
+
+// statusTimeout bounds a question that is asked once in a while beside the stream.
+const statusTimeout = 2 * time.Second
+
+// lastMissing is the last revision of which changes are missing after a
+// compaction. The compacted revision itself is still served (measured), but a
+// server that forgets deletes there may have lost some of it: then it counts as
+// missing too, and so it does where the version cannot be learned.
+func (s *session) lastMissing(ctx context.Context, compacted int64) int64 {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if status, err := s.conn.Status(ctx); err == nil && mendedDelete.in(status.Version) {
+		return compacted - 1
+	}
+	return compacted
+}
+
+// startOver: the history that was followed is not there any more, or it is not
+// known how far it was followed. The stream goes on after the present of the
+// cluster that answers.
+func (s *session) startOver(ctx context.Context, g logrecord.Gap, clusterID uint64, present int64) error {
+	g.Next = present + 1
+	s.gap(ctx, g) // belongs to the old history
+	s.identify(clusterID)
+	s.next, s.print, s.printGone, s.keys, s.lost = present+1, nil, false, nil, false
+	if s.OnCompaction == Resync || s.OnCompaction == Snapshot {
+		s.keys = &checkpoint.Snapshot{Revision: present, Resync: true}
+	}
+	s.moved(ctx)
+	return errReopen
+}
+
+// historyChanged: what the cluster tells does not continue what was delivered.
+func (s *session) historyChanged(ctx context.Context, clusterID uint64, present int64) error {
+	return s.startOver(ctx, logrecord.Gap{From: s.next, Reason: metadata.AttributeEtcdGapReasonHistoryChanged}, clusterID, present)
+}
+
+// otherCluster: the endpoint belongs to another cluster now.
+func (s *session) otherCluster(ctx context.Context, clusterID uint64, present int64) error {
+	before, known := s.clusterID, s.seen[clusterID]
+	_ = s.historyChanged(ctx, clusterID, present)
+	if known {
+		s.keys = nil // endpoints of two clusters: their keys are not told again at every turn
+	}
+	// Not errReopen: with endpoints of two clusters each stream would end like this, so the back-off must hold.
+	return fmt.Errorf("cluster %s answers, before it was %s; its changes are followed from revision %d on", resource.ID(clusterID), resource.ID(before), s.next)
+}
+
+// ahead: the position is ahead of the member that answers. It may just be behind
+// the others; a linearizable read, which is behind nobody, tells.
+func (s *session) ahead(ctx context.Context, h header) error {
+	revision, err := s.conn.Revision(ctx, s.readableKey())
+	switch {
+	case err != nil:
+		return s.explain(err, s.conn)
+	case revision >= s.next-1:
+		return s.explain(fmt.Errorf("the member is at revision %d and behind the cluster, which is at %d", h.revision, revision), s.conn)
+	}
+	s.Logger.Error("the revisions of the cluster went back: it was restored from a backup", zap.Int64("revision", revision), zap.Int64("position", s.next-1))
+	return s.historyChanged(ctx, s.clusterID, revision)
+}
+
+// readableKey is one that the user may read if it may watch the prefix.
+func (f *follower) readableKey() []byte {
+	key, _ := keyRange(f.prefix)
+	return key
+}

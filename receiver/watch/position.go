@@ -1,0 +1,98 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
+)
+
+// position is where the stream of a prefix stands.
+type position struct {
+	clusterID uint64 // 0 before the first stream
+	// next is the first revision that is not delivered; 0: the present.
+	next int64
+	// print identifies what was delivered last: with it a later stream is checked to
+	// go on with the same history. nil before the first change.
+	print *checkpoint.Fingerprint
+	// printGone: etcd has compacted the print's revision away.
+	printGone bool
+	// keys is the reading of the existing keys that is due or under way, else nil.
+	keys *checkpoint.Snapshot
+	// lost: the stored position could not be read.
+	lost bool
+	// unsaved: the last write of the checkpoint failed.
+	unsaved bool
+}
+
+// restore takes the stored position up, or says why not.
+func (f *follower) restore() {
+	if f.Start == AtRevision {
+		f.next = f.StartRevision
+	}
+	if f.InitialSnapshot {
+		f.keys = &checkpoint.Snapshot{}
+	}
+	if f.Checkpoint == nil {
+		return
+	}
+	stored, origin := f.Checkpoint.Load(f.prefix)
+	log := f.Logger.With(zap.String("prefix", f.prefix))
+	switch origin {
+	case checkpoint.None:
+		return
+	case checkpoint.NewPrefix:
+		log.Info("the checkpoint does not know this prefix: it was not watched before and begins as watch.start says")
+		return
+	case checkpoint.Lost:
+		log.Error("the checkpoint is damaged, and so is the one before: what was delivered is not known; a gap is recorded", zap.Error(f.Checkpoint.Damage()))
+		f.lost, f.next, f.keys = true, 0, nil
+		return
+	case checkpoint.Previous:
+		log.Warn("the checkpoint is damaged; the one before is used, and what came between is delivered again", zap.Error(f.Checkpoint.Damage()))
+	}
+	if f.Start == AtLatest {
+		log.Info("the stored position is left aside, since watch.start is latest", zap.Int64("stored_revision", stored.Revision))
+		return
+	}
+	f.identify(stored.ClusterID)
+	f.next, f.print, f.keys = stored.Revision+1, stored.Fingerprint, stored.Snapshot
+}
+
+// save stores the position. While that fails the stream goes on, since waiting
+// would risk a compaction: what is not stored is delivered again after a crash.
+func (f *follower) save(ctx context.Context) {
+	if f.Checkpoint == nil || f.clusterID == 0 || f.next < 2 {
+		return
+	}
+	// What was delivered is stored, also when the collector is about to stop.
+	err := f.Checkpoint.Save(context.WithoutCancel(ctx), f.prefix, checkpoint.Position{
+		ClusterID: f.clusterID, Revision: f.next - 1, Fingerprint: f.print, Snapshot: f.keys,
+	})
+	switch {
+	case err != nil:
+		f.Telemetry.ReceiverEtcdCheckpointErrors.Add(ctx, 1)
+		if !f.unsaved {
+			f.Logger.Error("the checkpoint cannot be written; changes are delivered all the same, and again after a crash", zap.String("prefix", f.prefix), zap.Error(err))
+		}
+	default:
+		if f.unsaved {
+			f.Logger.Info("the checkpoint can be written again", zap.String("prefix", f.prefix))
+		}
+		f.Telemetry.ReceiverEtcdCheckpointRevision.Record(ctx, f.next-1, f.attrs.prefix)
+	}
+	f.unsaved = err != nil
+}
+
+// begin is the revision to open a stream at: that of the print, to see it again,
+// if it is still there.
+func (f *follower) begin() int64 {
+	if f.print != nil && !f.printGone {
+		return f.print.Revision
+	}
+	return f.next
+}

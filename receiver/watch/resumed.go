@@ -1,0 +1,86 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"context"
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+)
+
+// resumed checks that a stream goes on with the history that was left: it begins
+// at the last delivered revision that had changes, and they must be the same. A
+// cluster that was restored from a backup keeps its id, and its revisions may have
+// passed the position again; nothing else shows that.
+type resumed struct {
+	want *checkpoint.Fingerprint // nil: nothing to check, or it was checked
+	hash uint64
+}
+
+// see takes in a change that was delivered before.
+func (r *resumed) see(ev *logrecord.Event, identity uint64) {
+	if r.want != nil && ev.KV.ModRevision == r.want.Revision {
+		r.hash += identity
+	}
+}
+
+// recognise judges, once all of the fingerprint's revision has come. present is
+// the revision of the member's store.
+func (s *session) recognise(ctx context.Context, present int64) error {
+	want := s.resumed.want
+	s.resumed.want = nil
+	switch {
+	case want == nil, s.resumed.hash == want.Hash:
+		return nil
+	case !mendedDelete.in(s.version) && s.compactedTo(ctx, want.Revision):
+		return s.compare(ctx) // the server has forgotten deletes of this very revision
+	}
+	s.tellRestored(want.Revision)
+	return s.historyChanged(ctx, s.clusterID, present)
+}
+
+func (f *follower) tellRestored(revision int64) {
+	f.Logger.Error("the history of the cluster is not the one that was followed: it was restored from a backup", zap.String("prefix", f.prefix), zap.Int64("first_difference_at_or_before", revision))
+}
+
+// compactedTo tells whether revision is the oldest that is there.
+func (s *session) compactedTo(ctx context.Context, revision int64) bool {
+	_, err := s.conn.Range(ctx, &pb.RangeRequest{Key: s.readableKey(), Revision: revision - 1, KeysOnly: true})
+	return errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted)
+}
+
+// compare takes the place of recognise where the fingerprint's revision was
+// compacted away, which is normal for a quiet prefix. A compaction keeps the
+// newest version of each key, so the fingerprint's key is read: it must be as it
+// was delivered, or have changed since.
+func (s *session) compare(ctx context.Context) error {
+	want := s.print
+	answer, err := s.conn.Range(ctx, &pb.RangeRequest{Key: want.Key})
+	if err != nil {
+		return s.explain(err, s.conn)
+	}
+	same, changed := want.Deleted, false
+	if len(answer.Kvs) > 0 {
+		ev := logrecord.Event{KV: keyValue(answer.Kvs[0])}
+		same = !want.Deleted && ev.Identity() == want.Value
+		changed = ev.KV.ModRevision >= s.next
+	} else if !want.Deleted {
+		changed = true // deleted since, in either history
+	}
+	switch {
+	case !same && !changed:
+		s.tellRestored(want.Revision)
+		return s.historyChanged(ctx, s.clusterID, answer.Header.Revision)
+	case !same:
+		s.Logger.Info("whether the history is still the one that was followed cannot be told: the last delivered change is compacted, and its key changed since", zap.String("prefix", s.prefix), zap.Int64("revision", want.Revision))
+	}
+	s.printGone = true
+	return errReopen
+}

@@ -1,0 +1,287 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package watch
+
+import (
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+)
+
+// response is one etcdserverpb.WatchResponse. Its events stay bytes until they are
+// read one by one, straight into records: the generated decoder would allocate
+// four times an event and cost half as much as the record itself.
+type response struct {
+	header          header
+	watchID         int64
+	created         bool
+	canceled        bool
+	compactRevision int64
+	cancelReason    string
+	// fragment says that the next response goes on with this one, maybe in the
+	// middle of a revision.
+	fragment bool
+	events   int // how many there are
+	last     int64
+	data     []byte
+	buffer   mem.Buffer // holds data; nil in tests
+	// err ends the stream; nothing else is set then.
+	err error
+}
+
+type header struct {
+	present             bool
+	clusterID, memberID uint64
+	revision            int64 // of the member's store, when it answered
+}
+
+// Field numbers of etcd's rpc.proto and kv.proto.
+const (
+	responseHeader, responseWatchID, responseCreated, responseCanceled = 1, 2, 3, 4
+	responseCompactRevision, responseCancelReason, responseFragment    = 5, 6, 7
+	responseEvents                                                     = 11
+
+	headerClusterID, headerMemberID, headerRevision = 1, 2, 3
+
+	eventType, eventKV, eventPrevKV = 1, 2, 3
+
+	kvKey, kvCreateRevision, kvModRevision, kvVersion, kvValue, kvLease = 1, 2, 3, 4, 5, 6
+)
+
+// decode reads all but the events, of which it counts the well-formed ones and
+// notes the last one's revision. It keeps data.
+func (r *response) decode(data []byte) error {
+	r.data = data
+	var last []byte
+	err := fields(data, func(number protowire.Number, v uint64, b []byte) (err error) {
+		switch number {
+		case responseHeader:
+			r.header.present = true
+			err = r.header.decode(b)
+		case responseWatchID:
+			r.watchID = int64(v)
+		case responseCreated:
+			r.created = v != 0
+		case responseCanceled:
+			r.canceled = v != 0
+		case responseCompactRevision:
+			r.compactRevision = int64(v)
+		case responseCancelReason:
+			r.cancelReason = string(b)
+		case responseFragment:
+			r.fragment = v != 0
+		case responseEvents:
+			r.events++
+			last = b
+		}
+		return err
+	})
+	if err != nil || last == nil {
+		return err
+	}
+	var ev logrecord.Event
+	err = decodeEvent(last, &ev)
+	r.last = ev.KV.ModRevision
+	return err
+}
+
+func (h *header) decode(data []byte) error {
+	return fields(data, func(number protowire.Number, v uint64, _ []byte) error {
+		switch number {
+		case headerClusterID:
+			h.clusterID = v
+		case headerMemberID:
+			h.memberID = v
+		case headerRevision:
+			h.revision = int64(v)
+		}
+		return nil
+	})
+}
+
+// each reads the events in their order. ev is a view into the response and is used
+// again for the next one.
+func (r *response) each(do func(ev *logrecord.Event) error) error {
+	var ev logrecord.Event
+	data := r.data
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		if number != responseEvents || kind != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
+				return protowire.ParseError(n)
+			}
+			data = data[n:]
+			continue
+		}
+		b, n := protowire.ConsumeBytes(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		ev = logrecord.Event{}
+		if err := decodeEvent(b, &ev); err != nil {
+			return err
+		}
+		if err := do(&ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errNoKey: an event that no etcd sends.
+var errNoKey = errors.New("an event has no key or no revision")
+
+func decodeEvent(data []byte, ev *logrecord.Event) error {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		switch {
+		case number == eventType && kind == protowire.VarintType:
+			var v uint64
+			v, n = protowire.ConsumeVarint(data)
+			ev.Delete = v == 1
+		case (number == eventKV || number == eventPrevKV) && kind == protowire.BytesType:
+			var b []byte
+			if b, n = protowire.ConsumeBytes(data); n < 0 {
+				break
+			}
+			kv := &ev.KV
+			if number == eventPrevKV {
+				kv, ev.HasPrev = &ev.Prev, true
+			}
+			if err := decodeKeyValue(b, kv); err != nil {
+				return err
+			}
+		default:
+			n = protowire.ConsumeFieldValue(number, kind, data)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+	}
+	if len(ev.KV.Key) == 0 || ev.KV.ModRevision <= 0 {
+		return errNoKey
+	}
+	return nil
+}
+
+func decodeKeyValue(data []byte, kv *logrecord.KeyValue) error {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		switch kind {
+		case protowire.VarintType:
+			var v uint64
+			v, n = protowire.ConsumeVarint(data)
+			switch number {
+			case kvCreateRevision:
+				kv.CreateRevision = int64(v)
+			case kvModRevision:
+				kv.ModRevision = int64(v)
+			case kvVersion:
+				kv.Version = int64(v)
+			case kvLease:
+				kv.Lease = int64(v)
+			}
+		case protowire.BytesType:
+			var b []byte
+			b, n = protowire.ConsumeBytes(data)
+			switch number {
+			case kvKey:
+				kv.Key = b
+			case kvValue:
+				kv.Value = b
+			}
+		default:
+			n = protowire.ConsumeFieldValue(number, kind, data)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// fields hands over the fields of a message, varints as v and bytes as b, and
+// skips all others.
+func fields(data []byte, do func(number protowire.Number, v uint64, b []byte) error) error {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		var v uint64
+		var b []byte
+		switch kind {
+		case protowire.VarintType:
+			v, n = protowire.ConsumeVarint(data)
+		case protowire.BytesType:
+			b, n = protowire.ConsumeBytes(data)
+		default:
+			number, n = 0, protowire.ConsumeFieldValue(number, kind, data)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		if number == 0 {
+			continue
+		}
+		if err := do(number, v, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// free gives the buffer back. What was read from the response is invalid then.
+func (r *response) free() {
+	if r.buffer != nil {
+		r.buffer.Free()
+		r.buffer, r.data = nil, nil
+	}
+}
+
+// codec makes gRPC hand the bytes of a response to us. Source of its contract:
+// google.golang.org/grpc/encoding, CodecV2.
+type codec struct{}
+
+func (codec) Name() string { return "proto" }
+
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	data, err := v.(*pb.WatchRequest).Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return mem.BufferSlice{mem.SliceBuffer(data)}, nil
+}
+
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	r := v.(*response)
+	r.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	if err := r.decode(r.buffer.ReadOnlyData()); err != nil {
+		r.free()
+		return fmt.Errorf("a watch response cannot be read: %w", err)
+	}
+	return nil
+}
