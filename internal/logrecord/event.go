@@ -36,19 +36,17 @@ type KeyValue struct {
 // nothing of what depends on when it is read (the previous value can be compacted
 // away). Equal changes have equal identities, in every run and collector.
 func (e *Event) Identity() uint64 {
-	var b [8 * 6]byte
+	var b [8 * 7]byte
 	if e.Delete {
 		b[0] = 1
 	}
-	binary.LittleEndian.PutUint64(b[8:], uint64(e.KV.ModRevision))
+	binary.LittleEndian.PutUint64(b[8:], xxhash.Sum64(e.KV.Key))
+	binary.LittleEndian.PutUint64(b[16:], uint64(e.KV.ModRevision))
 	if !e.Delete {
-		binary.LittleEndian.PutUint64(b[16:], uint64(e.KV.CreateRevision))
-		binary.LittleEndian.PutUint64(b[24:], uint64(e.KV.Version))
-		binary.LittleEndian.PutUint64(b[32:], uint64(e.KV.Lease))
-		binary.LittleEndian.PutUint64(b[40:], xxhash.Sum64(e.KV.Value))
+		binary.LittleEndian.PutUint64(b[24:], uint64(e.KV.CreateRevision))
+		binary.LittleEndian.PutUint64(b[32:], uint64(e.KV.Version))
+		binary.LittleEndian.PutUint64(b[40:], uint64(e.KV.Lease))
+		binary.LittleEndian.PutUint64(b[48:], xxhash.Sum64(e.KV.Value))
 	}
-	var d xxhash.Digest
-	d.ResetWithSeed(xxhash.Sum64(e.KV.Key))
-	_, _ = d.Write(b[:])
-	return d.Sum64()
+	return xxhash.Sum64(b[:])
 }

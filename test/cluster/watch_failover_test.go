@@ -222,10 +222,15 @@ func TestWatchTellsAGapWhenAnotherClusterAnswers(t *testing.T) {
 	require.Len(t, gaps, 1)
 	assert.Equal(t, map[string]any{
 		"event.name": "etcd.watch.gap", "etcd.gap.source": "watch", "etcd.gap.reason": "history_changed",
-		"etcd.gap.from_revision": last + 1,
+		"etcd.gap.from_revision": last + 1, "etcd.gap.next_revision": revision,
 	}, gaps[0].Attrs, "the end of a history that is gone is not known")
 	assert.Equal(t, fmt.Sprintf("%016x", before.ID()), gaps[0].Resource["etcd.cluster.id"])
 	records := watchNamed(r, "etcd.kv.put")
-	require.Len(t, records, 2)
-	assert.Equal(t, fmt.Sprintf("%016x", after.ID()), records[1].Resource["etcd.cluster.id"])
+	require.Len(t, records, 3)
+	for _, record := range records[1:] {
+		assert.Equal(t, fmt.Sprintf("%016x", after.ID()), record.Resource["etcd.cluster.id"])
+	}
+	assert.Equal(t, "resync", records[1].Attrs["etcd.kv.origin"], "the other cluster's keys are told")
+	assert.Equal(t, "/not-followed", records[1].Attrs["etcd.key"])
+	assert.NotContains(t, records[2].Attrs, "etcd.kv.origin")
 }

@@ -33,6 +33,7 @@ func TestWatchDeliversEveryChangeOnceInOrderWithEveryField(t *testing.T) {
 
 		first, last := watchWorkload(t, client)
 		want := watchReference(t, client, first, last)
+		uids := make([]any, len(want)) // by change, the same from every receiver
 		for name, r := range receivers {
 			watchUntil(t, name+": the last change arrives", func() bool {
 				got := watchRecords(r)
@@ -41,6 +42,13 @@ func TestWatchDeliversEveryChangeOnceInOrderWithEveryField(t *testing.T) {
 			got := watchRecords(r)
 			require.Len(t, got, len(want), name)
 			for i, change := range want {
+				uid := got[i].Attrs["log.record.uid"]
+				if uids[i] == nil {
+					assert.NotContains(t, uids, uid, "change %d", i)
+					uids[i] = uid
+				}
+				assert.Equal(t, uids[i], uid, "policy %s, change %d", name, i)
+				delete(got[i].Attrs, "log.record.uid")
 				assert.Equal(t, change.attributes(name), got[i].Attrs, "policy %s, change %d", name, i)
 				assert.Equal(t, change.name(), got[i].Name)
 				assert.Contains(t, got[i].Body, watchKeyText(change.Kv.Key))

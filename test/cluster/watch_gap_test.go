@@ -24,7 +24,7 @@ func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 		client := watchClient(t, c)
 		ctx := watchContext(t)
 		var gate watchGate
-		r := watchRun(t, watchYAML(c.Endpoints()), 1, gate.answer)
+		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: skip}"), 1, gate.answer)
 		watchArrived(t, r, watchPut(t, client, "/before", ""), "/before")
 		stuck := gate.closeUntilRefused(t, client, "/stuck")
 
@@ -55,9 +55,9 @@ func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 		require.Len(t, gaps, 1)
 		assert.Equal(t, map[string]any{
 			"event.name": "etcd.watch.gap", "etcd.gap.source": "watch", "etcd.gap.reason": "compacted",
-			"etcd.gap.from_revision": stuck + 1, "etcd.gap.to_revision": lastMissing,
+			"etcd.gap.from_revision": stuck + 1, "etcd.gap.to_revision": lastMissing, "etcd.gap.next_revision": compacted,
 		}, gaps[0].Attrs)
-		assert.Equal(t, fmt.Sprintf("revisions %d..%d missing: compacted", stuck+1, lastMissing), gaps[0].Body)
+		assert.Equal(t, fmt.Sprintf("revisions %d..%d missing: compacted; the stream goes on at %d", stuck+1, lastMissing, compacted), gaps[0].Body)
 		changes := watchChanges(r)
 		assert.Equal(t, watchChange{stuck, "/stuck"}, changes[1])
 		assert.Equal(t, want, changes[2:], "it goes on at the compacted revision, which etcd still has")
@@ -73,7 +73,7 @@ func TestWatchDeliversADeleteAtTheCompactedRevisionOrTellsThatItIsMissing(t *tes
 		client := watchClient(t, c)
 		ctx := watchContext(t)
 		var gate watchGate
-		r := watchRun(t, watchYAML(c.Endpoints()), 1, gate.answer)
+		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: skip}"), 1, gate.answer)
 		watchArrived(t, r, watchPut(t, client, "/deleted", ""), "/deleted")
 		gate.closeUntilRefused(t, client, "/stuck")
 		require.NoError(t, c.Members()[0].Kill())
