@@ -190,7 +190,7 @@ func BenchmarkParts(b *testing.B) {
 	alone("text of key", func(e *Event, _ int) { t = t[:0]; t.key(e.KV.Key) })
 	alone("text of key and sentence", func(e *Event, _ int) {
 		t = t[:0]
-		t.sentenceOfPut(true, &e.KV, shown{Value: redact.Value{Facts: redact.Length, Size: 100}}, Watch)
+		t.sentenceOfPut(true, &e.KV, part{}, shown{Value: redact.Value{Facts: redact.Length, Size: 100}}, Watch)
 	})
 	alone("keep", func(_ *Event, i int) {
 		kept.keep(append(t[:0], "put /config/service-00000/databas rev 1234000 (100 B, version 7)1234000-0123456789abcdef"...), i)

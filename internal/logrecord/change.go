@@ -53,7 +53,7 @@ func (b *Batch) put(ev *Event, identity uint64, origin Origin, subIndex int) {
 	policy, hasPrev := rules.For(kv.Key), ev.HasPrev && origin == Watch
 
 	t := b.scratch
-	uid := t.uid(kv.ModRevision, identity, b.cluster)
+	uid, rev := t.uid(kv.ModRevision, identity, b.cluster)
 	lease := t.lease(kv.Lease)
 	value := t.value(rules, policy, kv.Value)
 	attributes := 6 + lease.count() + value.count()
@@ -62,7 +62,7 @@ func (b *Batch) put(ev *Event, identity uint64, origin Origin, subIndex int) {
 		prev = t.value(rules, policy, ev.Prev.Value)
 		attributes += 1 + prev.count()
 	}
-	key, body := t.sentenceOfPut(b.format.Body, kv, value, origin)
+	key, body := t.sentenceOfPut(b.format.Body, kv, rev, value, origin)
 	s := b.keep(t)
 
 	lr := b.add(eventPut, plog.SeverityNumberInfo, attributes)
@@ -85,7 +85,7 @@ func (b *Batch) put(ev *Event, identity uint64, origin Origin, subIndex int) {
 	b.finish(lr, s, uid, key, body)
 }
 
-func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, value shown, origin Origin) (key, sentence part) {
+func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, rev part, value shown, origin Origin) (key, sentence part) {
 	if !wanted {
 		return t.key(kv.Key), part{}
 	}
@@ -97,7 +97,7 @@ func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, value shown, origin Orig
 	}
 	key = t.key(kv.Key)
 	t.words(" rev ")
-	t.number(kv.ModRevision)
+	t.again(rev)
 	t.words(" (")
 	if value.Has(redact.Length) {
 		t.number(int64(value.Size))
@@ -115,7 +115,7 @@ func (b *Batch) delete(ev *Event, identity uint64, subIndex int) {
 	kv, rules := &ev.KV, &b.format.Values
 
 	t := b.scratch
-	uid := t.uid(kv.ModRevision, identity, b.cluster)
+	uid, rev := t.uid(kv.ModRevision, identity, b.cluster)
 	attributes := 4
 	var lease part
 	var prev shown
@@ -124,7 +124,7 @@ func (b *Batch) delete(ev *Event, identity uint64, subIndex int) {
 		prev = t.value(rules, rules.For(kv.Key), ev.Prev.Value)
 		attributes += 2 + lease.count() + prev.count()
 	}
-	key, body := t.sentenceOfDelete(b.format.Body, kv, prev)
+	key, body := t.sentenceOfDelete(b.format.Body, kv, rev, prev)
 	s := b.keep(t)
 
 	lr := b.add(eventDelete, plog.SeverityNumberInfo, attributes)
@@ -141,7 +141,7 @@ func (b *Batch) delete(ev *Event, identity uint64, subIndex int) {
 	b.finish(lr, s, uid, key, body)
 }
 
-func (t *text) sentenceOfDelete(wanted bool, kv *KeyValue, was shown) (key, sentence part) {
+func (t *text) sentenceOfDelete(wanted bool, kv *KeyValue, rev part, was shown) (key, sentence part) {
 	if !wanted {
 		return t.key(kv.Key), part{}
 	}
@@ -149,7 +149,7 @@ func (t *text) sentenceOfDelete(wanted bool, kv *KeyValue, was shown) (key, sent
 	t.words("delete ")
 	key = t.key(kv.Key)
 	t.words(" rev ")
-	t.number(kv.ModRevision)
+	t.again(rev)
 	if was.Has(redact.Length) {
 		t.words(" (was ")
 		t.number(int64(was.Size))

@@ -40,6 +40,9 @@ func (t *text) words(s string) { *t = append(*t, s...) }
 
 func (t *text) number(n int64) { *t = strconv.AppendInt(*t, n, 10) }
 
+// again writes once more what is there.
+func (t *text) again(p part) { *t = append(*t, (*t)[p.from:p.to]...) }
+
 func (t *text) key(key []byte) part {
 	from := len(*t)
 	*t = appendKey(*t, key)
@@ -49,14 +52,15 @@ func (t *text) key(key []byte) part {
 // uid is what log.record.uid holds: the revision, and as hex the xxHash64 of
 // identity and cluster id, 8 bytes each, least significant first. It is the same
 // in every run and collector, and another one for the same change elsewhere.
-func (t *text) uid(revision int64, identity, cluster uint64) part {
+func (t *text) uid(revision int64, identity, cluster uint64) (uid, rev part) {
 	var both [16]byte
 	binary.LittleEndian.PutUint64(both[:8], identity)
 	binary.LittleEndian.PutUint64(both[8:], cluster)
 	from := len(*t)
 	t.number(revision)
+	rev = t.since(from)
 	*t = appendHex(append(*t, '-'), xxhash.Sum64(both[:]))
-	return t.since(from)
+	return t.since(from), rev
 }
 
 // lease writes what resource.ID gives, and nothing for none.

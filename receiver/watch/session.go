@@ -144,6 +144,9 @@ func (s *session) handle(ctx context.Context, stream *stream, r *response, burst
 		return s.progress(ctx, r.header.revision)
 	}
 	burst.add(r)
+	if s.chooseFragments(r) {
+		return errReopen
+	}
 	return s.take(ctx, r, burst, noLimit)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -27,9 +28,13 @@ import (
 type fakeWatch struct {
 	pb.UnimplementedWatchServer
 	pb.UnimplementedMaintenanceServer
+	pb.UnimplementedKVServer
 	version  string // what Status says; "" denies it
 	progress int64  // the answer to a request for progress; 0 gives none, once
 	scripts  [][]*pb.WatchResponse
+	// What Range says: see resumed_test.go.
+	stored              *mvccpb.KeyValue
+	revision, compacted int64
 
 	mu     sync.Mutex
 	starts []int64 // the start revisions that were asked for
@@ -105,6 +110,7 @@ func (fake *fakeWatch) run(t *testing.T, maxDelay time.Duration) (delivered func
 	server := grpc.NewServer()
 	pb.RegisterWatchServer(server, fake)
 	pb.RegisterMaintenanceServer(server, fake)
+	pb.RegisterKVServer(server, fake)
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()
 
