@@ -6,6 +6,7 @@ package etcdreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+	"github.com/etcdreceiver/etcdreceiver/receiver/watch"
 )
 
 // statusHost notes the component status.
@@ -51,6 +53,15 @@ func TestHealthReportsTransitionsAndAllCauses(t *testing.T) {
 	require.Len(t, host.events, 2)
 	assert.Equal(t, componentstatus.StatusOK, host.events[1].Status())
 	assert.Len(t, late.events, 2)
+}
+
+func TestAStreamThatHasStoppedIsAPermanentError(t *testing.T) {
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	h := newHealth()
+	h.add(host)
+	h.report("watch ", fmt.Errorf("%w: no", watch.ErrStopped))
+	require.Len(t, host.events, 1)
+	assert.Equal(t, componentstatus.StatusPermanentError, host.events[0].Status())
 }
 
 func TestPipelinesOfOneConfigurationShareOneReceiver(t *testing.T) {

@@ -256,6 +256,29 @@ func TestRecordsKeepTheirStringsWhateverFollows(t *testing.T) {
 	}
 }
 
+// Most of what a record costs is allocations, and pdata needs one for the record,
+// one for all attributes and one for each value. We add next to none.
+func TestARecordAllocatesWhatPdataNeedsAndNoMore(t *testing.T) {
+	gone := deletion("old")
+	for name, tc := range map[string]struct {
+		policy redact.Policy
+		ev     *Event
+	}{"size": {redact.Size, put("new", "old")}, "text": {redact.Text, put("new", "old")}, "hash": {redact.Hash, put("new", "old")}, "delete": {redact.Size, gone}} {
+		f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: tc.policy}}
+		res := (&resource.Builder{}).Cluster(1)
+		const n = 1000
+		var b *Batch
+		allocs := testing.AllocsPerRun(3, func() {
+			b = f.NewBatch(res, time.Now(), n)
+			for i := range n {
+				change(b, tc.ev, i)
+			}
+		})
+		values := b.records.At(0).Attributes().Len() + 1 // and the body
+		assert.InDelta(t, 2+values, allocs/n, 0.2, name)
+	}
+}
+
 func FuzzKeyTextIsAlwaysUTF8AndLosesNothing(f *testing.F) {
 	f.Add([]byte("/config/db"))
 	f.Add([]byte("\xff\x00é"))
