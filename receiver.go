@@ -147,7 +147,6 @@ func (r *etcdReceiver) watcher() *watch.Watcher {
 			Start: watch.Start(c.Start), StartRevision: c.StartRevision, InitialSnapshot: c.InitialSnapshot,
 			OnCompaction:    watch.OnCompaction(c.OnCompaction),
 			StopWhenRefused: r.config.OnPermanentError == "stop",
-			KeysOnly:        c.Value.Policy == "none",
 		},
 		Cluster: r.cluster, Format: r.format, Resource: r.resource, Checkpoint: r.checkpoint,
 		Deliver: r.deliverer().Deliver, Telemetry: r.telemetry, Logger: r.settings.Logger,

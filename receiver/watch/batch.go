@@ -134,8 +134,7 @@ var errLimit = errors.New("limit")
 // Source: etcd's API guarantees, https://etcd.io/docs/v3.6/learning/api_guarantees/
 // (ordered, atomic).
 func (s *session) take(ctx context.Context, r *response, burst *burst, limit int64) error {
-	s.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(r.events), sourceWatch)
-	b, now, filtered := s.pending, time.Now(), 0
+	b, now, received, filtered := s.pending, time.Now(), 0, 0
 	err := r.each(func(ev *logrecord.Event) error {
 		revision, identity := ev.KV.ModRevision, ev.Identity()
 		burst.see(revision)
@@ -171,11 +170,13 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 			b.records = s.newRecords(min(s.Batch.MaxRecords, 1024))
 		}
 		b.records.Observed(now)
+		received++
 		if !b.add(ev, identity, s.excluded(ev.KV.Key)) {
 			filtered++
 		}
 		return nil
 	})
+	s.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(received), sourceWatch)
 	if filtered > 0 {
 		s.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(filtered))
 	}
@@ -272,6 +273,7 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, first, 
 		return nil
 	}
 	s.tellHeld(ctx)
+	s.lag.behind(time.Now())
 	count, patience := records.Len(), time.AfterFunc(stall, s.stop)
 	defer patience.Stop()
 	err := s.Deliver(ctx, records.Logs())
@@ -288,8 +290,7 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, first, 
 	s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count-refused.Records))
 	s.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), stageRefused)
 	s.Logger.Error("changes were refused for good", zap.Error(refused))
-	s.gap(ctx, logrecord.Gap{From: first, To: last, Next: last + 1, Count: refused.Records, Reason: metadata.AttributeEtcdGapReasonRefused})
-	return nil
+	return s.gap(ctx, logrecord.Gap{From: first, To: last, Next: last + 1, Count: refused.Records, Reason: metadata.AttributeEtcdGapReasonRefused})
 }
 
 // lastFlush bounds how long the end of a session waits for the pipeline.

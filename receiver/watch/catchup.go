@@ -117,8 +117,8 @@ func (s *session) window(ctx context.Context, b *backlog) (arrived time.Time, er
 	for first := s.next; first <= b.tip && int64(len(segments)) < width; first += b.span {
 		g := &segment{first: first, last: min(first+b.span-1, b.tip), responses: make(chan *response)}
 		segments = append(segments, g)
-		go s.readSegment(reading, g)
 	}
+	go s.openSegments(reading, segments)
 	defer func() {
 		stop()
 		for _, g := range segments { // waits for their goroutines too
@@ -175,15 +175,24 @@ func (s *session) narrow() {
 	}
 }
 
+// openSegments opens the streams in their order: if a server allows only some at a
+// time, the next is opened when the first of them is done, whose turn it is.
+func (s *session) openSegments(ctx context.Context, segments []*segment) {
+	for _, g := range segments {
+		stream, err := openStream(ctx, s.dialed, s.request(g.first), &s.held)
+		if err != nil {
+			g.err = err
+			close(g.responses)
+			continue
+		}
+		go readSegment(ctx, g, stream)
+	}
+}
+
 // readSegment hands over the responses of one segment until its end: a change
 // after it, a whole response that reaches it, or a progress answer.
-func (s *session) readSegment(ctx context.Context, g *segment) {
+func readSegment(ctx context.Context, g *segment, stream *stream) {
 	defer close(g.responses)
-	stream, err := openStream(ctx, s.dialed, s.request(g.first), &s.held)
-	if err != nil {
-		g.err = err
-		return
-	}
 	defer stream.end()
 	ask := time.NewTicker(progressEvery)
 	defer ask.Stop()

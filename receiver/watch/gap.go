@@ -5,6 +5,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,22 +14,35 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
+	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
-// gap records that changes are missing.
-func (f *follower) gap(ctx context.Context, g logrecord.Gap) {
+// gap records that changes are missing. An error means that the record was not
+// delivered: the position must stay, so that it is made again.
+func (f *follower) gap(ctx context.Context, g logrecord.Gap) error {
 	f.Logger.Error("changes are missing", zap.String("prefix", f.prefix), zap.Int64("from_revision", g.From), zap.Int64("to_revision", g.To), zap.Int64("next_revision", g.Next), zap.Stringer("reason", g.Reason))
+	if records := f.newRecords(1); records.Gap(g) {
+		if err := f.announce(ctx, records); err != nil {
+			return err
+		}
+	}
 	f.Telemetry.ReceiverEtcdWatchGaps.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", g.Reason.String())))
-	records := f.newRecords(1)
-	if !records.Gap(g) {
-		return
+	return nil
+}
+
+// announce delivers a record that is not a change. A pipeline that refuses it for
+// good does not hold the stream up.
+func (f *follower) announce(ctx context.Context, records *logrecord.Batch) error {
+	err := f.Deliver(ctx, records.Logs())
+	var refused *delivery.RefusedError
+	if errors.As(err, &refused) {
+		f.Logger.Error("the pipeline refused a record of the stream", zap.String("prefix", f.prefix), zap.Error(err))
+		return nil
 	}
-	if err := f.Deliver(ctx, records.Logs()); err != nil {
-		f.Logger.Error("the record of the gap was not delivered", zap.Error(err))
-	}
+	return err
 }
 
 // canceled: etcd ended the watch. If the position was compacted away, that part
@@ -44,7 +58,9 @@ func (s *session) canceled(ctx context.Context, r *response) error {
 		return s.compare(ctx)
 	}
 	missing := s.next
-	s.gap(ctx, logrecord.Gap{From: missing, To: s.lastMissing(ctx, compacted), Next: compacted, Reason: metadata.AttributeEtcdGapReasonCompacted})
+	if err := s.gap(ctx, logrecord.Gap{From: missing, To: s.lastMissing(ctx, compacted), Next: compacted, Reason: metadata.AttributeEtcdGapReasonCompacted}); err != nil {
+		return err
+	}
 	s.next, s.print, s.printGone = compacted, nil, false
 	switch s.OnCompaction {
 	case Resync:
@@ -77,7 +93,9 @@ func (s *session) lastMissing(ctx context.Context, compacted int64) int64 {
 // cluster that answers.
 func (s *session) startOver(ctx context.Context, g logrecord.Gap, clusterID uint64, present int64) error {
 	g.Next = present + 1
-	s.gap(ctx, g) // belongs to the old history
+	if err := s.gap(ctx, g); err != nil { // belongs to the old history
+		return err
+	}
 	s.identify(clusterID)
 	s.next, s.print, s.printGone, s.keys, s.lost = present+1, nil, false, nil, false
 	if s.OnCompaction == Resync || s.OnCompaction == Snapshot {
@@ -95,7 +113,9 @@ func (s *session) historyChanged(ctx context.Context, clusterID uint64, present 
 // otherCluster: the endpoint belongs to another cluster now.
 func (s *session) otherCluster(ctx context.Context, clusterID uint64, present int64) error {
 	before, known := s.clusterID, s.seen[clusterID]
-	_ = s.historyChanged(ctx, clusterID, present)
+	if err := s.historyChanged(ctx, clusterID, present); !errors.Is(err, errReopen) {
+		return err
+	}
 	if known {
 		s.keys = nil // endpoints of two clusters: their keys are not told again at every turn
 	}
@@ -106,7 +126,9 @@ func (s *session) otherCluster(ctx context.Context, clusterID uint64, present in
 // ahead: the position is ahead of the member that answers. It may just be behind
 // the others; a linearizable read, which is behind nobody, tells.
 func (s *session) ahead(ctx context.Context, h header) error {
-	revision, err := s.conn.Revision(ctx, s.readableKey())
+	limited, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	revision, err := s.conn.Revision(limited, s.readableKey())
 	switch {
 	case err != nil:
 		return s.explain(err, s.conn)

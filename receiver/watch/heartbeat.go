@@ -52,6 +52,7 @@ func (s *session) progress(ctx context.Context, revision int64) error {
 		}
 	}
 	b.through = revision
+	s.width = maxSegments // all is read: what kept a catch-up narrow may be over
 	return s.flush(ctx)
 }
 

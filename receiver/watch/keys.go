@@ -57,8 +57,8 @@ func (s *session) readKeys(ctx context.Context) error {
 	origin, revision := s.origin(), s.keys.Revision
 	records := s.newRecords(1)
 	if records.Snapshot(origin, revision, told) {
-		if err := s.Deliver(ctx, records.Logs()); err != nil {
-			s.Logger.Warn("the record that ends the existing keys was not delivered", zap.Error(err))
+		if err := s.announce(ctx, records); err != nil {
+			return err
 		}
 	}
 	s.keys = nil
@@ -87,7 +87,7 @@ func (s *session) page(ctx context.Context, p *pages) (*pb.RangeResponse, error)
 	limited, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	request := p.request()
-	request.Revision, request.KeysOnly = s.keys.Revision, s.KeysOnly
+	request.Revision = s.keys.Revision
 	// At a revision that was read once, any member's own store will do.
 	request.Serializable = s.keys.Revision != 0
 	answer, err := s.conn.Range(limited, request)

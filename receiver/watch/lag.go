@@ -5,6 +5,7 @@ package watch
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -13,12 +14,16 @@ import (
 
 // lag is how far a stream is behind the store.
 type lag struct {
-	store int64     // the highest revision that a member has told
-	since time.Time // when the stream was last known to be there
+	store int64 // the highest revision that a member has told
+	// since is when the stream was last there; nil: it is there.
+	since atomic.Pointer[time.Time]
 }
 
 // tip notes the revision of a member's store.
 func (l *lag) tip(revision int64) { l.store = max(l.store, revision) }
+
+// behind notes that something is not delivered yet.
+func (l *lag) behind(now time.Time) { l.since.CompareAndSwap(nil, &now) }
 
 // moved saves and tells the position.
 func (f *follower) moved(ctx context.Context) {
@@ -29,12 +34,28 @@ func (f *follower) moved(ctx context.Context) {
 }
 
 func (f *follower) tellLag(ctx context.Context) {
-	behind, now := max(0, f.lag.store-f.next+1), time.Now()
-	if behind == 0 || f.lag.since.IsZero() {
-		f.lag.since = now
+	behind := max(0, f.lag.store-f.next+1)
+	if behind == 0 {
+		f.lag.since.Store(nil)
+	} else {
+		f.lag.behind(time.Now())
 	}
 	f.Telemetry.ReceiverEtcdWatchLag.Record(ctx, behind, f.attrs.prefix)
-	f.Telemetry.ReceiverEtcdWatchLagTime.Record(ctx, now.Sub(f.lag.since).Seconds(), f.attrs.prefix)
+}
+
+// lagInterval is how often the time that a stream is behind is told: also while
+// its goroutine waits for a pipeline that blocks.
+const lagInterval = 2 * time.Second
+
+func (f *follower) tellLagTime(ctx context.Context) {
+	for ctx.Err() == nil {
+		var behind time.Duration
+		if since := f.lag.since.Load(); since != nil {
+			behind = time.Since(*since)
+		}
+		f.Telemetry.ReceiverEtcdWatchLagTime.Record(ctx, behind.Seconds(), f.attrs.prefix)
+		sleep(ctx, lagInterval)
+	}
 }
 
 func (f *follower) tellHeld(ctx context.Context) {

@@ -52,6 +52,8 @@ func (f *follower) tellRestored(revision int64) {
 
 // compactedTo tells whether revision is the oldest that is there.
 func (s *session) compactedTo(ctx context.Context, revision int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
 	_, err := s.conn.Range(ctx, &pb.RangeRequest{Key: s.readableKey(), Revision: revision - 1, KeysOnly: true})
 	return errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted)
 }
@@ -62,7 +64,9 @@ func (s *session) compactedTo(ctx context.Context, revision int64) bool {
 // was delivered, or have changed since.
 func (s *session) compare(ctx context.Context) error {
 	want := s.print
-	answer, err := s.conn.Range(ctx, &pb.RangeRequest{Key: want.Key})
+	limited, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	answer, err := s.conn.Range(limited, &pb.RangeRequest{Key: want.Key})
 	if err != nil {
 		return s.explain(err, s.conn)
 	}

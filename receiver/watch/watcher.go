@@ -43,8 +43,6 @@ type Settings struct {
 	StopWhenRefused bool
 	// Heartbeat is how often a silent stream is looked after; see the constant.
 	Heartbeat time.Duration
-	// KeysOnly: no value is shown, so existing keys are read without theirs.
-	KeysOnly bool
 }
 
 // Start says where a prefix begins.
@@ -100,6 +98,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, f := range followers {
 		group.Go(func() { f.run(ctx) })
+		group.Go(func() { f.tellLagTime(ctx) })
 	}
 	group.Wait()
 }
