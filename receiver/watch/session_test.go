@@ -203,8 +203,9 @@ func (f *fakeWatch) asked() []int64 {
 func TestThePositionOfAQuietPrefixMovesWithTheProgressThatAnEtcdMayBeBelieved(t *testing.T) {
 	for version, want := range map[string]int64{"3.6.16": 51, "3.5.7": 6, "": 6} {
 		t.Run(version, func(t *testing.T) {
-			created := []*pb.WatchResponse{{Header: pbHeader(1, 5), Created: true}}
-			fake := &fakeWatch{version: version, progress: 50, scripts: [][]*pb.WatchResponse{created, created}}
+			fake := &fakeWatch{version: version, progress: 50, scripts: [][]*pb.WatchResponse{
+				{{Header: pbHeader(1, 5), Created: true}}, {{Header: pbHeader(1, 50), Created: true}},
+			}}
 			delivered := fake.run(t, 10*time.Millisecond)
 			require.Eventually(t, func() bool { return len(fake.asked()) >= 2 }, 10*time.Second, time.Millisecond)
 			assert.Equal(t, []int64{0, want}, fake.asked()[:2])
