@@ -7,7 +7,9 @@ package watch
 // cuts one above 2 MiB, and computes the size of the fragment anew for every event
 // it adds: 100,000 events of 100 B cost it 67 us each with fragments and 2.7 us
 // without, of 1 KiB 12.9 us against 2.7 us, but then the whole response has 100 MB
-// (measured, 3.6.16).
+// (measured, 3.6.16). The first stream asks for them all the same: a response of
+// 1,000 large values would not fit into memory, and one of small values costs
+// etcd a second, once (ten on 3.4.23).
 const smallEvent = 512
 
 // largeResponse is what one uncut response may have before larger events are cut.

@@ -50,8 +50,8 @@ func (s *session) readKeys(ctx context.Context) error {
 		s.keys.Next = pages.first
 		s.moved(ctx)
 		sleep(ctx, took) // half of the time is the member's
-		if err := s.ended(ctx, nil); s.streams.Err() != nil {
-			return err
+		if err := s.streams.Err(); err != nil {
+			return s.ended(ctx, err)
 		}
 	}
 	origin, revision := s.origin(), s.keys.Revision
