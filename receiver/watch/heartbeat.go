@@ -56,9 +56,9 @@ func (s *session) progress(ctx context.Context, revision int64) error {
 	return s.flush(ctx)
 }
 
-// permissionInterval is how often an open watch is asked for again: etcd does not
-// end one whose user has lost the permission (measured on 3.5.35 and 3.6.16).
-const permissionInterval = time.Minute
+// PermissionCheck is how often an open watch is asked for again: etcd does not end
+// one whose user has lost the permission (measured on 3.5.35 and 3.6.16).
+const PermissionCheck = time.Minute
 
 // mayRead ends a watch that the user may not have any more.
 func (s *session) mayRead(ctx context.Context) error {

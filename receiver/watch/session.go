@@ -79,7 +79,7 @@ func (s *session) live(ctx context.Context) (*backlog, error) {
 		return nil, s.ended(ctx, err)
 	}
 	defer stream.end()
-	silent, permission := time.NewTicker(s.Heartbeat), time.NewTicker(permissionInterval)
+	silent, permission := time.NewTicker(s.Heartbeat), time.NewTicker(s.PermissionCheck)
 	defer silent.Stop()
 	defer permission.Stop()
 	var burst burst

@@ -39,6 +39,7 @@ type fakeWatch struct {
 	mu     sync.Mutex
 	starts []int64 // the start revisions that were asked for
 	frozen bool    // Status does not answer
+	denied bool    // the user may not read
 }
 
 func (f *fakeWatch) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
@@ -221,6 +222,28 @@ func TestAFrozenMemberEndsASilentStream(t *testing.T) {
 	require.Eventually(t, func() bool { return len(fake.asked()) == 1 }, 10*time.Second, time.Millisecond)
 	fake.mu.Lock()
 	fake.frozen = true
+	fake.mu.Unlock()
+	require.Eventually(t, func() bool { return len(fake.asked()) == 2 }, 10*time.Second, time.Millisecond)
+}
+
+func (f *fakeWatch) Txn(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.denied {
+		return nil, status.Error(codes.PermissionDenied, "etcdserver: permission denied")
+	}
+	return &pb.TxnResponse{}, nil
+}
+
+func TestAStreamEndsWhenItsUserMayNotReadAnyMore(t *testing.T) {
+	created := []*pb.WatchResponse{{Header: pbHeader(1, 5), Created: true}}
+	fake := &fakeWatch{version: "3.6.16", scripts: [][]*pb.WatchResponse{created, created}}
+	fake.run(t, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(fake.asked()) == 1 }, 10*time.Second, time.Millisecond)
+	time.Sleep(100 * time.Millisecond)
+	require.Len(t, fake.asked(), 1, "it may read")
+	fake.mu.Lock()
+	fake.denied = true
 	fake.mu.Unlock()
 	require.Eventually(t, func() bool { return len(fake.asked()) == 2 }, 10*time.Second, time.Millisecond)
 }

@@ -43,6 +43,8 @@ type Settings struct {
 	StopWhenRefused bool
 	// Heartbeat is how often a silent stream is looked after; see the constant.
 	Heartbeat time.Duration
+	// PermissionCheck is how often an open watch is asked for again; see the constant.
+	PermissionCheck time.Duration
 }
 
 // Start says where a prefix begins.
