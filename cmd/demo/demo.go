@@ -26,8 +26,6 @@ const (
 	// drainTimeout bounds the wait for what is still on its way when the workload has ended. A collector that lost its
 	// member reconnects within a few seconds.
 	drainTimeout = 15 * time.Second
-	// stopGrace is the time that the collector gets to flush and end.
-	stopGrace = 10 * time.Second
 
 	tableInterval = 5 * time.Second
 )
@@ -41,7 +39,7 @@ type demo struct {
 	members *table
 
 	cluster   *localcluster.Cluster
-	collector *child.Process
+	collector *collector
 }
 
 // run starts everything, lets it run, and judges. Whatever it started has ended when it returns.
@@ -75,7 +73,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.play(ctx, w); err != nil {
 		return err
 	}
-	// Ctrl-C ends the play only: what was written until then still has to arrive.
+	// Ctrl-C ends the play only: what was written until then still has to arrive. When this one is there, so is whatever
+	// comes before it, also what a collector that was started again repeats.
+	w.probe(ctx, "/demo/done")
 	if err := d.drain(); err != nil {
 		return err
 	}
@@ -101,29 +101,31 @@ func (d *demo) startCluster(ctx context.Context) (func() error, error) {
 
 func (d *demo) startCollector(sink string) (func() error, error) {
 	config := filepath.Join(d.dir, "collector.yaml")
-	if err := os.WriteFile(config, collectorConfig(d.cluster.Endpoints(), sink), 0o600); err != nil {
+	if err := os.WriteFile(config, collectorConfig(d.cluster.Endpoints(), sink, filepath.Join(d.dir, "storage")), 0o600); err != nil {
 		return nil, err
 	}
 	logs, err := os.Create(filepath.Join(d.dir, "collector.log"))
 	if err != nil {
 		return nil, err
 	}
-	d.collector, err = child.Start(child.Config{Path: d.opts.collector, Args: []string{"--config=" + config}, LogTo: logs})
-	if err != nil {
+	d.collector = &collector{cfg: child.Config{Path: d.opts.collector, Args: []string{"--config=" + config}, LogTo: logs}}
+	if _, err := d.collector.start(); err != nil {
 		return nil, errors.Join(err, logs.Close())
 	}
-	return func() error { return errors.Join(d.collector.Stop(stopGrace), logs.Close()) }, nil
+	return func() error { return errors.Join(d.collector.stop(), logs.Close()) }, nil
 }
 
 func (d *demo) onLogs(ld plog.Logs) error {
+	var batch []plog.LogRecord
 	for _, resource := range ld.ResourceLogs().All() {
 		for _, scope := range resource.ScopeLogs().All() {
 			for _, record := range scope.LogRecords().All() {
-				d.ledger.arrived(record)
+				batch = append(batch, record)
 				d.out.print(eventLine(record, time.Local))
 			}
 		}
 	}
+	d.ledger.arrived(batch...)
 	return nil
 }
 
@@ -137,15 +139,9 @@ func (d *demo) broken() error {
 	select {
 	case err := <-d.cluster.Failed():
 		return err
-	case <-d.collector.Done():
-		return d.collectorEnded()
 	default:
-		return nil
+		return d.collector.broken()
 	}
-}
-
-func (d *demo) collectorEnded() error {
-	return fmt.Errorf("the collector ended: %v; last lines of its output:\n%s", d.collector.Err(), d.collector.Tail())
 }
 
 // awaitWatch writes probes until one of them arrives: from then on every change must arrive.
@@ -153,7 +149,7 @@ func (d *demo) awaitWatch(ctx context.Context, w *workload) error {
 	const probeInterval = 200 * time.Millisecond
 	timeout := time.After(startTimeout)
 	for {
-		w.probe(ctx)
+		w.probe(ctx, "/demo/ready")
 		select {
 		case <-d.ledger.started:
 			d.out.announce("the watch is up; writing changes from here on, each must arrive once")
@@ -161,7 +157,7 @@ func (d *demo) awaitWatch(ctx context.Context, w *workload) error {
 		case <-ctx.Done():
 			return errors.New("interrupted before the watch was up")
 		case <-timeout:
-			return fmt.Errorf("no change arrived within %v; last lines of the collector's output:\n%s", startTimeout, d.collector.Tail())
+			return fmt.Errorf("no change arrived within %v; last lines of the collector's output:\n%s", startTimeout, d.collector.tail())
 		case <-time.After(probeInterval):
 		}
 		if err := d.broken(); err != nil {
@@ -170,7 +166,7 @@ func (d *demo) awaitWatch(ctx context.Context, w *workload) error {
 	}
 }
 
-// play runs the workload and the incident until the time is over, ctx ends or something breaks.
+// play runs the workload and the incidents until the time is over, ctx ends or something breaks.
 func (d *demo) play(ctx context.Context, w *workload) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -184,7 +180,7 @@ func (d *demo) play(ctx context.Context, w *workload) error {
 		w.run(ctx)
 	}()
 	go func() {
-		err := d.incident(ctx)
+		err := d.incidents(ctx)
 		if err != nil {
 			cancel()
 		}

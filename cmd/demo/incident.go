@@ -9,21 +9,31 @@ import (
 	"time"
 )
 
-// Without -for, the leader is lost after openEndedLoss and comes back after openEndedReturn.
 const (
-	openEndedLoss   = 30 * time.Second
-	openEndedReturn = 45 * time.Second
+	// longestSpan is in what time the incidents happen, also without -for.
+	longestSpan = time.Minute
+	// shortestForCrash is the shortest -for that leaves the collector time to catch up after a crash.
+	shortestForCrash = 10 * time.Second
+	// crashPause is how long there is no collector.
+	crashPause = 1500 * time.Millisecond
 )
 
-// incident kills the leader half-way and restarts it at three quarters of the time. It ends early, without an error,
-// when ctx ends.
-func (d *demo) incident(ctx context.Context) error {
-	begin := time.Now()
-	loss, back := openEndedLoss, openEndedReturn
+// incidents loses the leader for the second quarter of the time, and crashes the collector after the third. It ends
+// early, without an error, when ctx ends.
+func (d *demo) incidents(ctx context.Context) error {
+	begin, span := time.Now(), longestSpan
 	if d.opts.duration > 0 {
-		loss, back = min(loss, d.opts.duration/2), min(back, d.opts.duration*3/4)
+		span = min(span, d.opts.duration)
 	}
-	if !sleepUntil(ctx, begin.Add(loss)) {
+	if err := d.loseLeader(ctx, begin.Add(span/4), begin.Add(span/2)); err != nil || span < shortestForCrash {
+		return err
+	}
+	return d.crashCollector(ctx, begin.Add(span*3/4))
+}
+
+// loseLeader kills the leader and restarts it.
+func (d *demo) loseLeader(ctx context.Context, loss, back time.Time) error {
+	if !sleepUntil(ctx, loss) {
 		return nil
 	}
 	leader, err := d.cluster.Leader(ctx)
@@ -35,9 +45,9 @@ func (d *demo) incident(ctx context.Context) error {
 		return fmt.Errorf("kill the leader: %w", err)
 	}
 	d.out.announce("%s, the leader, was killed (pid %d); %d of %d members are left", leader.Name, pid, d.opts.members-1, d.opts.members)
-	d.tellSuccessor(ctx, begin.Add(back))
+	d.tellSuccessor(ctx, back)
 
-	if !sleepUntil(ctx, begin.Add(back)) {
+	if !sleepUntil(ctx, back) {
 		return nil
 	}
 	if err := leader.Restart(ctx); err != nil {
@@ -57,6 +67,35 @@ func (d *demo) tellSuccessor(ctx context.Context, until time.Time) {
 		return // one or two members: no quorum without the old one
 	}
 	d.out.announce("%s leads, %v after the loss", next.Name, time.Since(lost).Round(10*time.Millisecond))
+}
+
+// crashCollector kills the collector at the worst moment, with a batch that has arrived and is not confirmed, and starts
+// it again, whether or not ctx ends meanwhile: what was written without it still has to arrive.
+func (d *demo) crashCollector(ctx context.Context, at time.Time) error {
+	if !sleepUntil(ctx, at) {
+		return nil
+	}
+	select {
+	case <-d.ledger.batches:
+	case <-ctx.Done():
+		return nil
+	}
+	pid, err := d.collector.kill()
+	if err != nil {
+		return fmt.Errorf("kill the collector: %w", err)
+	}
+	d.out.announce("the collector was killed with SIGKILL (pid %d)", pid)
+	written := d.ledger.writes()
+	time.Sleep(crashPause)
+
+	written = d.ledger.writes() - written
+	d.ledger.collectorCrashed()
+	d.members.collectorCrashed()
+	if pid, err = d.collector.start(); err != nil {
+		return fmt.Errorf("start the collector again: %w", err)
+	}
+	d.out.announce("the collector was started again (pid %d); %d changes were written without it", pid, written)
+	return nil
 }
 
 // sleepUntil tells false if ctx ended first.

@@ -26,19 +26,28 @@ type change struct {
 func (c change) String() string { return fmt.Sprintf("%s %s rev %d", c.op, c.key, c.revision) }
 
 // ledger compares the changes that were written with those that arrived. The comparison begins with the first change
-// that arrived: the receiver starts to watch at some moment, and from then on everything counts. Safe for concurrent use.
+// that arrived: the receiver starts to watch at some moment, and from then on everything counts. The last batch before a
+// crash of the collector may arrive once more. Safe for concurrent use.
 type ledger struct {
 	// started is closed when the first change arrives.
 	started chan struct{}
+	// batches receives when a batch of changes arrives and somebody waits for it. It is not confirmed yet then.
+	batches chan struct{}
 
-	mu      sync.Mutex
-	written map[change]bool
-	seen    map[change]int // how often it arrived
-	first   int64          // revision of the first change that arrived; 0 before
+	mu       sync.Mutex
+	written  map[change]bool
+	seen     map[change]int  // how often it arrived, without repeated
+	first    int64           // revision of the first change that arrived; 0 before
+	last     []change        // the last batch
+	maybe    map[change]bool // what may arrive once more after a crash
+	repeated int             // how many of maybe did
 }
 
 func newLedger() *ledger {
-	return &ledger{started: make(chan struct{}), written: map[change]bool{}, seen: map[change]int{}}
+	return &ledger{
+		started: make(chan struct{}), batches: make(chan struct{}),
+		written: map[change]bool{}, seen: map[change]int{}, maybe: map[change]bool{},
+	}
 }
 
 // wrote enters a change that etcd confirmed.
@@ -48,16 +57,65 @@ func (l *ledger) wrote(c change) {
 	l.written[c] = true
 }
 
-// arrived enters a log record, if it is a change of a key.
-func (l *ledger) arrived(record plog.LogRecord) {
-	var c change
+// writes is how many changes were entered as written.
+func (l *ledger) writes() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.written)
+}
+
+// collectorCrashed allows that the last batch arrives once more. The collector that sent it is gone and the next one has
+// not begun.
+func (l *ledger) collectorCrashed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.last {
+		l.maybe[c] = true
+	}
+}
+
+// arrived enters the changes of keys among the log records of one batch.
+func (l *ledger) arrived(batch ...plog.LogRecord) {
+	var changes []change
+	for _, record := range batch {
+		if c, ok := changeOf(record); ok {
+			changes = append(changes, c)
+		}
+	}
+	if len(changes) == 0 {
+		return
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range changes {
+		if l.maybe[c] {
+			delete(l.maybe, c)
+			l.repeated++
+			continue
+		}
+		l.seen[c]++
+	}
+	l.last = changes
+	if l.first == 0 {
+		l.first = changes[0].revision
+		close(l.started)
+	}
+	select {
+	case l.batches <- struct{}{}:
+	default:
+	}
+}
+
+// changeOf reads a log record, if it is a change of a key.
+func changeOf(record plog.LogRecord) (c change, ok bool) {
 	switch record.EventName() {
 	case "etcd.kv.put":
 		c.op = opPut
 	case "etcd.kv.delete":
 		c.op = opDelete
 	default:
-		return
+		return change{}, false
 	}
 	if key, ok := record.Attributes().Get("etcd.key"); ok {
 		c.key = key.Str()
@@ -65,14 +123,7 @@ func (l *ledger) arrived(record plog.LogRecord) {
 	if revision, ok := record.Attributes().Get("etcd.kv.mod_revision"); ok {
 		c.revision = revision.Int()
 	}
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.seen[c]++
-	if l.first == 0 {
-		l.first = c.revision
-		close(l.started)
-	}
+	return c, true
 }
 
 // balance is the comparison at one moment.
@@ -83,13 +134,14 @@ type balance struct {
 	first, last    int64 // first revision that arrived, last revision that was written
 	revisions      int   // different revisions that arrived in that range
 	missing, twice []change
+	repeated       int     // changes of the last batch before a crash that arrived once more; not among twice
 	holes          []int64 // revisions in that range of which nothing arrived
 }
 
 func (l *ledger) balance() balance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := balance{first: l.first}
+	b := balance{first: l.first, repeated: l.repeated}
 	for c := range l.written {
 		if c.revision < l.first {
 			continue

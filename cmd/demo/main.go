@@ -4,10 +4,12 @@
 // Command demo shows the receiver at work and judges it: it is what `make run` starts.
 //
 // It starts an etcd cluster, an OTLP sink of its own and the collector between them, writes a few changes a second, and
-// prints every event as it arrives and a table of the members. Half-way it kills the leader and restarts it later.
+// prints every event as it arrives and a table of the members. Meanwhile it kills the leader and restarts it later, and
+// then the collector, if -for is 10 s or more.
 //
 // At the end, after -for or at Ctrl-C, it compares what it wrote with what arrived. The exit code is 0 only if every
-// change arrived exactly once, no revision is missing, and every member reported.
+// change arrived exactly once, no revision is missing, and every member reported. Only the last batch before the crash of
+// the collector may arrive once more.
 package main
 
 import (

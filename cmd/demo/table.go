@@ -28,7 +28,7 @@ type row struct {
 type table struct {
 	mu       sync.Mutex
 	rows     map[string]row  // by member id
-	answered map[string]bool // names of the members that were reachable at least once
+	answered map[string]bool // names of the members that were reachable at least once, since the last crash of the collector
 	batches  int
 	points   int
 }
@@ -68,6 +68,13 @@ func (t *table) update(md pmetric.Metrics) {
 			t.answered[r.name] = true
 		}
 	}
+}
+
+// collectorCrashed demands that every member answers the next collector too.
+func (t *table) collectorCrashed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.answered)
 }
 
 // read takes the cell that the metric fills, if any.
@@ -121,7 +128,7 @@ func (t *table) lines() []string {
 
 // report is what the table saw in the whole run.
 type report struct {
-	answered        []string // names of the members that were reachable at least once
+	answered        []string // names of the members that were reachable at least once, since the last crash of the collector
 	batches, points int
 }
 

@@ -123,4 +123,9 @@ func TestMemberCountsAsReportedOnlyOnceItAnswered(t *testing.T) {
 	assert.Equal(t, []string{"n1", "n2"}, table.report().answered)
 	assert.Equal(t, 2, table.report().batches)
 	assert.Equal(t, 34, table.report().points)
+
+	table.collectorCrashed()
+	assert.Empty(t, table.report().answered)
+	table.update(batch(member{id: "b2", name: "n2", state: "healthy"}))
+	assert.Equal(t, []string{"n2"}, table.report().answered, "the next collector has not asked n1")
 }

@@ -54,9 +54,9 @@ func (w *workload) run(ctx context.Context) {
 }
 
 // probe writes a key whose only purpose is to arrive.
-func (w *workload) probe(ctx context.Context) {
+func (w *workload) probe(ctx context.Context, key string) {
 	w.confirm(ctx, func(ctx context.Context) error {
-		return w.put(ctx, "/demo/ready", time.Now().Format(time.RFC3339Nano))
+		return w.put(ctx, key, time.Now().Format(time.RFC3339Nano))
 	})
 }
 
