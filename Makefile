@@ -14,11 +14,12 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # A checkout that is no plain clone has no version that Go could stamp.
 export GOFLAGS ?= -buildvcs=false
 
-# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m.
+# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m; make soak SOAK=2h.
 FOR ?= 0
 MEMBERS ?= 3
 KEEP ?=
 FUZZTIME ?= 10s
+SOAK ?= 30m
 
 DISTRIBUTION := _build/otelcol-etcd
 ETCD_MINORS := 3.5 3.6 3.7
@@ -40,7 +41,7 @@ step = @echo "[$(1)] $(2)"; $(if $(3),$(MAKE) -s $(3))
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m"
+	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m; soak SOAK=2h"
 
 .PHONY: run
 run: ## Start an etcd cluster, a workload and the collector, and show what it sees (FOR=30s, else until Ctrl-C).
@@ -92,12 +93,21 @@ fmt: bin/gofumpt ## Format the code: what lint complains about.
 
 .PHONY: bench
 bench: ## Run the benchmarks (a rival receiver is compiled the first time, 20 CPU minutes).
-	$(call step,1/3,benchmarks of single parts)
+	$(call step,1/4,benchmarks of single parts)
 	@go test -run '^$$' -bench . -benchmem ./...
-	$(call step,2/3,etcd $(call etcd_version,3.6),.cache/etcd/3.6/etcd)
-	$(call step,3/3,one scrape of a cluster beside prometheusreceiver)
+	$(call step,2/4,etcd $(call etcd_version,3.6) and the collector distribution,.cache/etcd/3.6/etcd $(DISTRIBUTION))
+	$(call step,3/4,the watch beside clientv3's watcher)
+	@cd test && env $(TEST_ENV) go test -run '^$$' -bench . -timeout 0 ./throughput
+	$(call step,4/4,one scrape of a cluster beside prometheusreceiver)
 	@cd test/bench && "$(CURDIR)/tools/patiently.sh" "compiling prometheusreceiver takes long the first time" \
 	  env $(TEST_ENV) go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: soak
+soak: ## Break things around the distribution, again and again, and judge what arrives (SOAK=30m).
+	$(call step,1/3,etcd $(call etcd_version,3.6),.cache/etcd/3.6/etcd)
+	$(call step,2/3,the collector distribution,$(DISTRIBUTION))
+	$(call step,3/3,every fault for $(SOAK))
+	@cd test && env $(TEST_ENV) FAULTS_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestDistributionKeepsItsPromises ./faults
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a moment (FUZZTIME=10s).
