@@ -142,7 +142,7 @@ func (r *etcdReceiver) watcher() *watch.Watcher {
 	c := &r.config.Watch
 	return &watch.Watcher{
 		Settings: watch.Settings{
-			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv, Heartbeat: watch.Heartbeat, PermissionCheck: watch.PermissionCheck,
+			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv, Heartbeat: watch.Heartbeat, PermissionCheck: watch.PermissionCheck, Stall: watch.Stall,
 			Batch: watch.Bounds{MaxRecords: c.Batch.MaxRecords, MaxBytes: c.Batch.MaxBytes, MaxDelay: c.Batch.MaxDelay},
 			Start: watch.Start(c.Start), StartRevision: c.StartRevision, InitialSnapshot: c.InitialSnapshot,
 			OnCompaction:    watch.OnCompaction(c.OnCompaction),

@@ -33,6 +33,7 @@ type Snapshot struct {
 	Next     []byte // first key not delivered yet
 	Above    int64  // only keys changed after this revision are told; 0 for all
 	Resync   bool   // whether it follows a gap; else it is the initial snapshot
+	Told     int64  // keys that were delivered
 }
 
 // check finds what no stream can have saved. Its errors tell no key.
@@ -54,6 +55,8 @@ func (p Position) check() error {
 		switch {
 		case s.Revision < 1:
 			return fmt.Errorf("snapshot of revision %d", s.Revision)
+		case s.Told < 0:
+			return fmt.Errorf("snapshot of %d keys", s.Told)
 		case s.Above < 0 || s.Above > s.Revision:
 			return fmt.Errorf("snapshot of revision %d above revision %d", s.Revision, s.Above)
 		}

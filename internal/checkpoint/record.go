@@ -36,6 +36,7 @@ type snapshot struct {
 	Next     []byte `json:"next"`
 	Above    int64  `json:"above"`
 	Resync   bool   `json:"resync"`
+	Told     int64  `json:"told"`
 }
 
 func newRecord(prefix string, p Position) record {
@@ -44,7 +45,7 @@ func newRecord(prefix string, p Position) record {
 		r.Fingerprint = &fingerprint{f.Revision, hex(f.Hash), bytes.Clone(f.Key), f.Deleted, hex(f.Value)}
 	}
 	if s := p.Snapshot; s != nil {
-		r.Snapshot = &snapshot{s.Revision, bytes.Clone(s.Next), s.Above, s.Resync}
+		r.Snapshot = &snapshot{s.Revision, bytes.Clone(s.Next), s.Above, s.Resync, s.Told}
 	}
 	return r
 }
@@ -55,7 +56,7 @@ func (r record) position() Position {
 		p.Fingerprint = &Fingerprint{f.Revision, uint64(f.Hash), bytes.Clone(f.Key), f.Deleted, uint64(f.Value)}
 	}
 	if s := r.Snapshot; s != nil {
-		p.Snapshot = &Snapshot{s.Revision, bytes.Clone(s.Next), s.Above, s.Resync}
+		p.Snapshot = &Snapshot{s.Revision, bytes.Clone(s.Next), s.Above, s.Resync, s.Told}
 	}
 	return p
 }

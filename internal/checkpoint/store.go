@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/extension/xextension/storage"
@@ -117,6 +118,22 @@ func (s *Store) Load(prefix string) (Position, Origin) {
 		s.held[prefix] = r
 	}
 	return r.position(), r.Origin
+}
+
+// Overlapping gives where a prefix that was not watched before can begin without a
+// hole: the lowest stored position among the prefixes that contain it or lie
+// within it. It has no fingerprint, since that is of other keys. It tells false if
+// there is none.
+func (s *Store) Overlapping(prefix string) (p Position, ok bool) {
+	for other, r := range s.found {
+		if !strings.HasPrefix(other, prefix) && !strings.HasPrefix(prefix, other) {
+			continue
+		}
+		if !ok || r.Revision < p.Revision {
+			p, ok = Position{ClusterID: uint64(r.ClusterID), Revision: r.Revision}, r.Origin != Lost
+		}
+	}
+	return p, ok
 }
 
 // Save stores the position of a prefix, with the last ones of all others. When it

@@ -57,10 +57,10 @@ func TestWhatWasSavedIsLoadedByTheNextRun(t *testing.T) {
 }
 
 func TestTheEntryIsReadableAndItsFormIsFixed(t *testing.T) {
-	assert.Equal(t, `etcdreceiver-checkpoint 1 272 29e8c346
+	assert.Equal(t, `etcdreceiver-checkpoint 1 281 2ceca681
 {"positions":[{"prefix":"L2Ev","origin":"stored","cluster_id":"ffffffffffffffff","revision":7,`+
 		`"fingerprint":{"revision":6,"hash":"8000000000000000","key":"/wBr","deleted":false,"value":"000000000000002a"},`+
-		`"snapshot":{"revision":12,"next":"/g==","above":2,"resync":true}}]}`, string(entryOf(t, "/a/", full(7))))
+		`"snapshot":{"revision":12,"next":"/g==","above":2,"resync":true,"told":0}}]}`, string(entryOf(t, "/a/", full(7))))
 }
 
 func TestTheEntryBeforeIsKept(t *testing.T) {
@@ -371,4 +371,18 @@ func TestWhatSaveConfirmedIsOnDiskAtAnyMoment(t *testing.T) {
 	}
 	group.Wait()
 	assert.LessOrEqual(t, d.writes, savers*saves)
+}
+
+func TestAPrefixThatOverlapsAStoredOneCanBeginThere(t *testing.T) {
+	d := newDisk(nil, nil)
+	store := open(t, d)
+	require.NoError(t, store.Save(t.Context(), "/a/", Position{ClusterID: 7, Revision: 100, Fingerprint: &Fingerprint{Revision: 99, Key: []byte("k")}}))
+	require.NoError(t, store.Save(t.Context(), "/b/", Position{ClusterID: 7, Revision: 90}))
+	store = open(t, d)
+	for prefix, want := range map[string]int64{"": 90, "/": 90, "/a/": 100, "/a/b/": 100, "/b/c": 90, "/c/": 0} {
+		p, ok := store.Overlapping(prefix)
+		assert.Equal(t, want != 0, ok, prefix)
+		assert.Equal(t, want, p.Revision, prefix)
+		assert.Nil(t, p.Fingerprint, "it is of other keys")
+	}
 }

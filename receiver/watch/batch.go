@@ -107,16 +107,16 @@ func (b *batch) begin(revision int64) {
 // end makes the revision that is being read whole.
 func (b *batch) end() { b.through = max(b.through, b.revision) }
 
-// add takes a change in. It leaves no record if it is excluded or switched off;
-// the position moves past it all the same.
-func (b *batch) add(ev *logrecord.Event, identity uint64, excluded bool) (recorded bool) {
+// add takes a change in. It leaves no record if it is left out or switched off; the
+// position moves past it all the same.
+func (b *batch) add(ev *logrecord.Event, identity uint64, left bool) (recorded bool) {
 	b.print.Hash += identity
 	b.print.Value, b.print.Deleted = identity, ev.Delete
 	if ev.Delete {
 		b.print.Value = 0
 	}
 	b.printedKeys = append(b.printedKeys[:0], ev.KV.Key...)
-	recorded = !excluded && b.records.Change(ev, identity, b.subIndex)
+	recorded = !left && b.records.Change(ev, identity, b.subIndex)
 	b.subIndex++
 	return recorded
 }
@@ -137,7 +137,6 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 	b, now, received, filtered := s.pending, time.Now(), 0, 0
 	err := r.each(func(ev *logrecord.Event) error {
 		revision, identity := ev.KV.ModRevision, ev.Identity()
-		burst.see(revision)
 		if revision > limit {
 			return errLimit
 		}
@@ -166,10 +165,15 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 				return err
 			}
 		}
+		burst.see(revision)
 		if b.records == nil {
 			b.records = s.newRecords(min(s.Batch.MaxRecords, 1024))
 		}
 		b.records.Observed(now)
+		if revision == s.part.revision && b.subIndex < s.part.changes {
+			b.add(ev, identity, true) // an earlier session delivered it
+			return nil
+		}
 		received++
 		if !b.add(ev, identity, s.excluded(ev.KV.Key)) {
 			filtered++
@@ -220,7 +224,7 @@ func (s *session) flush(ctx context.Context) error {
 	if b.open() {
 		return nil // the position cannot move into a revision
 	}
-	if err := s.deliver(ctx, b.records, b.first, b.through); err != nil {
+	if err := s.deliver(ctx, b.records, logrecord.Gap{From: b.first, To: b.through, Next: b.through + 1}); err != nil {
 		return err
 	}
 	if b.print.Revision != 0 {
@@ -243,9 +247,10 @@ func (s *session) flush(ctx context.Context) error {
 // before it.
 func (s *session) flushPart(ctx context.Context) error {
 	b := s.pending
-	if err := s.deliver(ctx, b.records, b.first, b.revision); err != nil {
+	if err := s.deliver(ctx, b.records, logrecord.Gap{From: b.first, To: b.revision}); err != nil {
 		return err
 	}
+	s.part = part{b.revision, b.subIndex}
 	b.restart()
 	b.first = b.revision
 	b.timer.Reset(b.bounds.MaxDelay)
@@ -261,20 +266,20 @@ func (s *session) flushDue(ctx context.Context) error {
 	return s.flush(ctx)
 }
 
-// stall is how long the pipeline may block before the watch is given back to
+// Stall is how long the pipeline may block before the watch is given back to
 // etcd, to be opened again when the pipeline goes on. Until then the member keeps
 // up to 128 responses for the watcher and tries to send every 10 ms.
-const stall = 5 * time.Second
+const Stall = 5 * time.Second
 
-// deliver hands records to the pipeline. What it refuses for good is lost and
-// announced, or ends the stream.
-func (s *session) deliver(ctx context.Context, records *logrecord.Batch, first, last int64) error {
+// deliver hands records to the pipeline. What it refuses for good is lost, and
+// announced as the gap, or ends the stream.
+func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap logrecord.Gap) error {
 	if records == nil || records.Len() == 0 {
 		return nil
 	}
 	s.tellHeld(ctx)
 	s.lag.behind(time.Now())
-	count, patience := records.Len(), time.AfterFunc(stall, s.stop)
+	count, patience := records.Len(), time.AfterFunc(s.Stall, s.stop)
 	defer patience.Stop()
 	err := s.Deliver(ctx, records.Logs())
 	var refused *delivery.RefusedError
@@ -285,12 +290,14 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, first, 
 	case !errors.As(err, &refused):
 		return err
 	case s.StopWhenRefused:
+		s.stopped = true
 		return fmt.Errorf("%w: %w", ErrStopped, refused)
 	}
 	s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count-refused.Records))
 	s.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), stageRefused)
 	s.Logger.Error("changes were refused for good", zap.Error(refused))
-	return s.gap(ctx, logrecord.Gap{From: first, To: last, Next: last + 1, Count: refused.Records, Reason: metadata.AttributeEtcdGapReasonRefused})
+	gap.Count, gap.Reason = refused.Records, metadata.AttributeEtcdGapReasonRefused
+	return s.gap(ctx, gap)
 }
 
 // lastFlush bounds how long the end of a session waits for the pipeline.
@@ -300,7 +307,7 @@ const lastFlush = 2 * time.Second
 // not take in time is read again by the next session.
 func (s *session) flushLast(ctx context.Context) {
 	s.pending.timer.Stop()
-	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil {
+	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil || s.stopped {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)

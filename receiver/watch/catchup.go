@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A watcher that is behind costs etcd a scan from its position to the tip for
@@ -28,11 +30,15 @@ const (
 	batchRevisions = 1000
 	// behindBy is from how many revisions on segments pay.
 	behindBy = 5000
-	// maxSegments is how many watchers one window has. etcd looks at up to 512 in a
-	// scan, those of other clients among them.
-	maxSegments = 100
-	// heldBySegments bounds the responses of one window that wait for their turn.
-	heldBySegments = 64 << 20
+	// maxSegments is how many watchers one window has at most. etcd looks at up to
+	// 512 in a scan, those of other clients among them. The first window is narrower:
+	// it shows whether what comes is as large as what was seen.
+	maxSegments   = 100
+	firstSegments = 16
+	widen         = 8
+	// windowBytes bounds what the segments of one window have together, here and in
+	// etcd, which makes a whole segment at once.
+	windowBytes = 64 << 20
 	// progressEvery is how often a silent segment is asked for. It has nothing to
 	// send when no change of the prefix lies in it.
 	progressEvery = 100 * time.Millisecond
@@ -42,7 +48,7 @@ const (
 type burst struct {
 	revisions   int
 	first, last int64
-	bytes       int
+	bytes       int64
 	tip         int64
 	whole       bool
 }
@@ -52,7 +58,7 @@ func (b *burst) add(r *response) {
 	if b.whole {
 		*b = burst{}
 	}
-	b.bytes += len(r.data)
+	b.bytes += int64(len(r.data))
 	b.tip, b.whole = r.header.revision, !r.fragment
 }
 
@@ -70,16 +76,19 @@ func (b *burst) see(revision int64) {
 type backlog struct {
 	tip  int64
 	span int64 // revisions in which etcd found as many changes as it sends at once
-	cost int   // bytes of such a response
+	// cost is the bytes of the largest segment that was seen last.
+	cost  int64
+	width int64 // segments of the next window
 }
 
 // behind tells from a response how far the stream is behind, nil if it is not: a
 // full one, far from the tip. One that is not full was the last.
 func (s *session) behind(b *burst) *backlog {
-	if !b.whole || b.revisions < batchRevisions || b.tip-b.last < behindBy || !s.trustsProgress() || s.width < 2 {
+	// The revision that was asked for to recognise the history is not counted.
+	if !b.whole || b.revisions < batchRevisions-1 || b.tip-b.last < behindBy || !s.trustsProgress() || s.narrowness >= firstSegments {
 		return nil
 	}
-	return &backlog{tip: b.tip, span: b.last - b.first + 1, cost: b.bytes}
+	return &backlog{tip: b.tip, span: b.last - b.first + 1, cost: b.bytes, width: firstSegments}
 }
 
 // catchUp reads a backlog window by window. Between two windows etcd rests for as
@@ -94,6 +103,7 @@ func (s *session) catchUp(ctx context.Context, b *backlog) error {
 		if err != nil {
 			return err
 		}
+		b.width *= widen
 		if rest := arrived.Sub(started) - time.Since(arrived); s.next <= b.tip {
 			sleep(ctx, rest)
 		}
@@ -104,54 +114,88 @@ func (s *session) catchUp(ctx context.Context, b *backlog) error {
 // segment is one watcher's part of a window.
 type segment struct {
 	first, last int64
-	responses   chan *response // closed at the end; two responses are read ahead
-	err         error          // set before that
+	responses   chan *response // closed at the end
+	// Set before that:
+	err     error
+	arrived time.Time // of the last response
+	bytes   int64
 }
 
 // window reads the next segments, all at once, and delivers them in their order.
 // It gives the time at which the last response had arrived.
 func (s *session) window(ctx context.Context, b *backlog) (arrived time.Time, err error) {
-	width := int64(max(1, min(s.width, heldBySegments/max(2*b.cost, 1))))
+	width := max(1, min(b.width, maxSegments, windowBytes/max(b.cost, 1))/int64(s.narrowness))
 	reading, stop := context.WithCancel(s.streams)
 	var segments []*segment
 	for first := s.next; first <= b.tip && int64(len(segments)) < width; first += b.span {
-		g := &segment{first: first, last: min(first+b.span-1, b.tip), responses: make(chan *response)}
-		segments = append(segments, g)
+		segments = append(segments, &segment{first: first, last: min(first+b.span-1, b.tip), responses: make(chan *response, 1)})
 	}
 	go s.openSegments(reading, segments)
 	defer func() {
 		stop()
 		for _, g := range segments { // waits for their goroutines too
 			for r := range g.responses {
-				s.drop(r)
+				s.release(r)
 			}
-		}
-		switch {
-		case err == nil:
-			s.width = min(maxSegments, s.width*2)
-		case errors.Is(err, errReopen), ctx.Err() != nil:
-		default:
-			s.narrow()
 		}
 	}()
+	b.cost = 0
 	for _, g := range segments {
-		for r := range g.responses {
-			arrived = time.Now()
-			err := s.takeSegment(ctx, g, r)
-			s.drop(r)
-			if err != nil {
-				return arrived, err
-			}
+		if err := s.deliverSegment(ctx, g); err != nil {
+			return arrived, err
 		}
-		if g.err != nil {
-			return arrived, s.ended(ctx, g.err)
+		if arrived.Before(g.arrived) {
+			arrived = g.arrived
 		}
+		b.cost = max(b.cost, g.bytes)
 		s.pending.through = max(s.pending.through, g.last)
 	}
 	return arrived, s.flush(ctx)
 }
 
+// deliverSegment takes a segment in whose turn it is.
+func (s *session) deliverSegment(ctx context.Context, g *segment) error {
+	silent := time.NewTicker(s.Heartbeat)
+	defer silent.Stop()
+	for pings := 0; ; {
+		select {
+		case r, ok := <-g.responses:
+			if !ok {
+				return s.segmentEnded(ctx, g)
+			}
+			pings = 0
+			silent.Reset(s.Heartbeat)
+			err := s.takeSegment(ctx, g, r)
+			s.release(r)
+			if err != nil {
+				return err
+			}
+		case <-silent.C:
+			if err := s.alive(ctx); err != nil {
+				return err
+			}
+			if pings++; pings > silentPings {
+				s.narrow()
+				return s.explain(errSilent, s.conn)
+			}
+		}
+	}
+}
+
+func (s *session) segmentEnded(ctx context.Context, g *segment) error {
+	if g.err == nil {
+		return nil
+	}
+	if status.Code(g.err) == codes.ResourceExhausted {
+		s.narrow()
+	}
+	return s.ended(ctx, g.err)
+}
+
 func (s *session) takeSegment(ctx context.Context, g *segment, r *response) error {
+	if err := s.check(r); err != nil {
+		return s.explain(err, s.conn)
+	}
 	if r.canceled { // what is still there of the history is told by a new stream
 		if err := s.flush(ctx); err != nil {
 			return err
@@ -162,15 +206,10 @@ func (s *session) takeSegment(ctx context.Context, g *segment, r *response) erro
 	return s.take(ctx, r, &burst{}, g.last)
 }
 
-func (s *session) drop(r *response) {
-	s.held.Add(-int64(len(r.data)))
-	r.free()
-}
-
-// narrow makes the next window smaller after an error: a proxy, or a server's
-// limits, may not allow so many streams.
+// narrow makes windows smaller from now on, until all is read: a proxy or a
+// server's limits may not allow so many streams. At the end one watcher reads.
 func (s *session) narrow() {
-	if s.width /= 2; s.width == 1 {
+	if s.narrowness *= 2; s.narrowness >= firstSegments {
 		s.Logger.Warn("this etcd does not let a backlog be read by segments; one watcher reads it, slowly", zap.String("prefix", s.prefix))
 	}
 }
@@ -178,6 +217,7 @@ func (s *session) narrow() {
 // openSegments opens the streams in their order: if a server allows only some at a
 // time, the next is opened when the first of them is done, whose turn it is.
 func (s *session) openSegments(ctx context.Context, segments []*segment) {
+	clusterID := s.clusterID
 	for _, g := range segments {
 		stream, err := openStream(ctx, s.dialed, s.request(g.first), &s.held)
 		if err != nil {
@@ -185,54 +225,61 @@ func (s *session) openSegments(ctx context.Context, segments []*segment) {
 			close(g.responses)
 			continue
 		}
-		go readSegment(ctx, g, stream)
+		go func() {
+			defer close(g.responses)
+			defer stream.end()
+			g.err = g.read(ctx, stream, clusterID)
+		}()
 	}
 }
 
-// readSegment hands over the responses of one segment until its end: a change
-// after it, a whole response that reaches it, or a progress answer.
-func readSegment(ctx context.Context, g *segment, stream *stream) {
-	defer close(g.responses)
-	defer stream.end()
+// read hands over the responses of one segment until its end: a change after it, a
+// whole response that reaches it, or a progress answer. The stream ends before the
+// last one waits for its turn, so that etcd does not go on scanning for it.
+func (g *segment) read(ctx context.Context, stream *stream, clusterID uint64) error {
 	ask := time.NewTicker(progressEvery)
 	defer ask.Stop()
 	for {
 		select {
 		case r := <-stream.responses:
+			g.arrived = time.Now()
+			g.bytes += int64(len(r.data))
 			switch {
 			case r.err != nil:
-				g.err = r.err
-				return
-			case r.created:
+				return r.err
+			case r.header.present && r.header.clusterID != clusterID && !r.canceled:
+				stream.release(r)
+				return errors.New("another cluster answers")
+			case r.created && !r.canceled: // a refusal is both
 				stream.release(r)
 				continue
 			case r.events == 0 && !r.canceled:
 				reached := r.header.revision >= g.last
 				stream.release(r)
 				if reached {
-					return
+					return nil
 				}
 				continue
 			}
 			done := r.canceled || r.last > g.last || r.last == g.last && !r.fragment
+			if done {
+				stream.end()
+			}
 			select {
 			case g.responses <- r:
 			case <-ctx.Done():
 				stream.release(r)
-				g.err = ctx.Err()
-				return
+				return ctx.Err()
 			}
 			if done {
-				return
+				return nil
 			}
 		case <-ask.C:
 			if err := stream.requestProgress(); err != nil {
-				g.err = err
-				return
+				return err
 			}
 		case <-ctx.Done():
-			g.err = ctx.Err()
-			return
+			return ctx.Err()
 		}
 	}
 }

@@ -34,11 +34,14 @@ func (f *follower) gap(ctx context.Context, g logrecord.Gap) error {
 }
 
 // announce delivers a record that is not a change. A pipeline that refuses it for
-// good does not hold the stream up.
+// good does not hold the stream up, unless the user wants that.
 func (f *follower) announce(ctx context.Context, records *logrecord.Batch) error {
 	err := f.Deliver(ctx, records.Logs())
 	var refused *delivery.RefusedError
-	if errors.As(err, &refused) {
+	switch {
+	case errors.As(err, &refused) && f.StopWhenRefused:
+		return fmt.Errorf("%w: %w", ErrStopped, refused)
+	case errors.As(err, &refused):
 		f.Logger.Error("the pipeline refused a record of the stream", zap.String("prefix", f.prefix), zap.Error(err))
 		return nil
 	}
@@ -98,6 +101,7 @@ func (s *session) startOver(ctx context.Context, g logrecord.Gap, clusterID uint
 	}
 	s.identify(clusterID)
 	s.next, s.print, s.printGone, s.keys, s.lost = present+1, nil, false, nil, false
+	s.part, s.lag.store, s.lag.read = part{}, present, 0
 	if s.OnCompaction == Resync || s.OnCompaction == Snapshot {
 		s.keys = &checkpoint.Snapshot{Revision: present, Resync: true}
 	}
@@ -125,7 +129,7 @@ func (s *session) otherCluster(ctx context.Context, clusterID uint64, present in
 
 // ahead: the position is ahead of the member that answers. It may just be behind
 // the others; a linearizable read, which is behind nobody, tells.
-func (s *session) ahead(ctx context.Context, h header) error {
+func (s *session) ahead(ctx context.Context, memberAt int64) error {
 	limited, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	revision, err := s.conn.Revision(limited, s.readableKey())
@@ -133,7 +137,7 @@ func (s *session) ahead(ctx context.Context, h header) error {
 	case err != nil:
 		return s.explain(err, s.conn)
 	case revision >= s.next-1:
-		return s.explain(fmt.Errorf("the member is at revision %d and behind the cluster, which is at %d", h.revision, revision), s.conn)
+		return s.explain(fmt.Errorf("the member is at revision %d and behind the cluster, which is at %d", memberAt, revision), s.conn)
 	}
 	s.Logger.Error("the revisions of the cluster went back: it was restored from a backup", zap.Int64("revision", revision), zap.Int64("position", s.next-1))
 	return s.historyChanged(ctx, s.clusterID, revision)

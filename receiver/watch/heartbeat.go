@@ -5,6 +5,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
@@ -20,6 +21,20 @@ const Heartbeat = 2 * time.Second
 // stream that catches up gets none, by design, so the first question goes beside
 // the stream.
 func (s *session) ping(ctx context.Context, stream *stream) error {
+	if err := s.alive(ctx); err != nil {
+		return err
+	}
+	if s.unanswered++; s.answers && s.unanswered > silentPings {
+		return s.explain(errSilent, s.conn)
+	}
+	if err := stream.requestProgress(); err != nil {
+		return s.ended(ctx, err)
+	}
+	return nil
+}
+
+// alive asks the member about itself.
+func (s *session) alive(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	status, err := s.conn.Status(limited)
@@ -29,11 +44,15 @@ func (s *session) ping(ctx context.Context, stream *stream) error {
 	s.version = status.GetVersion()
 	s.lag.tip(status.GetHeader().GetRevision())
 	s.tellLag(ctx)
-	if err := stream.requestProgress(); err != nil {
-		return s.ended(ctx, err)
-	}
 	return nil
 }
+
+// errSilent is a member that answers, but not on the stream.
+var errSilent = errors.New("the stream is silent though the member answers")
+
+// silentPings is after how many pings in a row a stream that has answered before is
+// given up. One that catches up is silent by design, at most for a scan of etcd.
+const silentPings = 15
 
 // trustsProgress is whether the member's version does what progress relies on.
 func (s *session) trustsProgress() bool { return mendedProgress.in(s.version) }
@@ -43,6 +62,8 @@ func (s *session) trustsProgress() bool { return mendedProgress.in(s.version) }
 // nothing of the prefix is missing.
 func (s *session) progress(ctx context.Context, revision int64) error {
 	b := s.pending
+	s.unanswered, s.answers = 0, true
+	s.lag.reached(revision)
 	if b.open() || !s.trustsProgress() || revision <= b.through {
 		return s.flush(ctx)
 	}
@@ -52,7 +73,8 @@ func (s *session) progress(ctx context.Context, revision int64) error {
 		}
 	}
 	b.through = revision
-	s.width = maxSegments // all is read: what kept a catch-up narrow may be over
+	// All is read: what made a catch-up narrow may be over, and what comes next may be large.
+	s.narrowness, s.fragment = 1, true
 	return s.flush(ctx)
 }
 

@@ -22,15 +22,14 @@ import (
 // later arrive through the watch, from the position on, so that no key is missing
 // or double in between. How far it has come is part of the checkpoint.
 //
-// Only keys that changed after keys.Above and before the position are told. If the
-// revision is compacted away meanwhile, the initial snapshot begins again; a resync
-// goes on at a newer revision, since what changed after the position comes through
-// the watch, or is in the next gap.
+// Only keys that changed after keys.Above and before the position are told. So the
+// reading can go on at a newer revision if the first one is compacted meanwhile: a
+// key that has changed since comes through the watch, or lies in the next gap.
 func (s *session) readKeys(ctx context.Context) error {
 	// A stored reading goes on only in the cluster that it began in, which page checks.
 	_, end := keyRange(s.prefix)
 	pages := newPages(s.start(), end)
-	told, started := 0, time.Now()
+	started := time.Now()
 	s.Logger.Info("reading the existing keys", zap.String("prefix", s.prefix), zap.Int64("revision", s.keys.Revision), zap.Bool("goes_on", len(s.keys.Next) > 0))
 	for {
 		asked := time.Now()
@@ -43,7 +42,7 @@ func (s *session) readKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		told += n
+		s.keys.Told += int64(n)
 		if !pages.next(answer) {
 			break
 		}
@@ -54,9 +53,8 @@ func (s *session) readKeys(ctx context.Context) error {
 			return s.ended(ctx, err)
 		}
 	}
-	origin, revision := s.origin(), s.keys.Revision
-	records := s.newRecords(1)
-	if records.Snapshot(origin, revision, told) {
+	told, revision := int(s.keys.Told), s.next-1
+	if records := s.newRecords(1); records.Snapshot(s.origin(), revision, told) {
 		if err := s.announce(ctx, records); err != nil {
 			return err
 		}
@@ -93,7 +91,9 @@ func (s *session) page(ctx context.Context, p *pages) (*pb.RangeResponse, error)
 	answer, err := s.conn.Range(limited, request)
 	switch {
 	case errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted):
-		return nil, s.keysCompacted(ctx)
+		return nil, s.keysCompacted()
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrFutureRev):
+		return nil, s.ahead(ctx, 0)
 	case err != nil:
 		return nil, fmt.Errorf("read the existing keys: %w", s.ended(ctx, err))
 	case s.clusterID != 0 && s.clusterID != answer.Header.ClusterId:
@@ -113,12 +113,9 @@ func (s *session) page(ctx context.Context, p *pages) (*pb.RangeResponse, error)
 // which counts all keys.
 const pageTimeout = 30 * time.Second
 
-func (s *session) keysCompacted(ctx context.Context) error {
-	s.Logger.Warn("the revision of the existing keys was compacted before all were read; compactions come faster than the pipeline takes the keys", zap.String("prefix", s.prefix), zap.Int64("revision", s.keys.Revision))
+func (s *session) keysCompacted() error {
+	s.Logger.Info("the revision of the existing keys was compacted before all were read; the rest is read at the present", zap.String("prefix", s.prefix), zap.Int64("revision", s.keys.Revision))
 	s.keys.Revision = 0
-	if !s.keys.Resync {
-		s.next, s.keys.Next = 0, nil
-	}
 	return errReopen
 }
 
@@ -129,7 +126,7 @@ func (s *session) tell(ctx context.Context, kvs []*mvccpb.KeyValue) (told int, e
 		if records == nil {
 			return nil
 		}
-		err := s.deliver(ctx, records, s.keys.Above+1, s.next-1)
+		err := s.deliver(ctx, records, logrecord.Gap{}) // existing keys have no range of revisions
 		records = nil
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 // lag is how far a stream is behind the store.
 type lag struct {
 	store int64 // the highest revision that a member has told
+	read  int64 // up to here the stream is read, by a progress answer that may be believed for this
 	// since is when the stream was last there; nil: it is there.
 	since atomic.Pointer[time.Time]
 }
@@ -22,11 +23,15 @@ type lag struct {
 // tip notes the revision of a member's store.
 func (l *lag) tip(revision int64) { l.store = max(l.store, revision) }
 
+// reached notes that the stream is read up to a revision.
+func (l *lag) reached(revision int64) { l.read = max(l.read, revision) }
+
 // behind notes that something is not delivered yet.
 func (l *lag) behind(now time.Time) { l.since.CompareAndSwap(nil, &now) }
 
 // moved saves and tells the position.
 func (f *follower) moved(ctx context.Context) {
+	f.planned = false
 	f.save(ctx)
 	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, f.next-1, f.attrs.prefix)
 	f.tellLag(ctx)
@@ -34,7 +39,7 @@ func (f *follower) moved(ctx context.Context) {
 }
 
 func (f *follower) tellLag(ctx context.Context) {
-	behind := max(0, f.lag.store-f.next+1)
+	behind := max(0, f.lag.store-max(f.next-1, f.lag.read))
 	if behind == 0 {
 		f.lag.since.Store(nil)
 	} else {

@@ -23,16 +23,26 @@ type position struct {
 	printGone bool
 	// keys is the reading of the existing keys that is due or under way, else nil.
 	keys *checkpoint.Snapshot
+	// planned: next is what the user wants, and no stream was there yet.
+	planned bool
+	// part is how much of a huge revision was delivered.
+	part part
 	// lost: the stored position could not be read.
 	lost bool
 	// unsaved: the last write of the checkpoint failed.
 	unsaved bool
 }
 
+// part is the beginning of a revision.
+type part struct {
+	revision int64
+	changes  int
+}
+
 // restore takes the stored position up, or says why not.
 func (f *follower) restore() {
 	if f.Start == AtRevision {
-		f.next = f.StartRevision
+		f.next, f.planned = f.StartRevision, true
 	}
 	if f.InitialSnapshot {
 		f.keys = &checkpoint.Snapshot{}
@@ -42,24 +52,32 @@ func (f *follower) restore() {
 	}
 	stored, origin := f.Checkpoint.Load(f.prefix)
 	log := f.Logger.With(zap.String("prefix", f.prefix))
+	if f.Start == AtLatest {
+		if origin == checkpoint.Stored || origin == checkpoint.Previous {
+			log.Info("the stored position is left aside, since watch.start is latest", zap.Int64("stored_revision", stored.Revision))
+		}
+		return
+	}
 	switch origin {
 	case checkpoint.None:
 		return
 	case checkpoint.NewPrefix:
-		log.Info("the checkpoint does not know this prefix: it was not watched before and begins as watch.start says")
-		return
+		overlapping, ok := f.Checkpoint.Overlapping(f.prefix)
+		if !ok {
+			log.Info("this prefix was not watched before; it begins as watch.start says")
+			return
+		}
+		log.Info("this prefix was not watched before, but one that overlaps it was; it begins there, so changes may come again", zap.Int64("stored_revision", overlapping.Revision))
+		stored = overlapping
 	case checkpoint.Lost:
 		log.Error("the checkpoint is damaged, and so is the one before: what was delivered is not known; a gap is recorded", zap.Error(f.Checkpoint.Damage()))
-		f.lost, f.next, f.keys = true, 0, nil
+		f.lost, f.next, f.planned, f.keys = true, 0, false, nil
 		return
 	case checkpoint.Previous:
 		log.Warn("the checkpoint is damaged; the one before is used, and what came between is delivered again", zap.Error(f.Checkpoint.Damage()))
 	}
-	if f.Start == AtLatest {
-		log.Info("the stored position is left aside, since watch.start is latest", zap.Int64("stored_revision", stored.Revision))
-		return
-	}
 	f.identify(stored.ClusterID)
+	f.planned = false
 	f.next, f.print, f.keys = stored.Revision+1, stored.Fingerprint, stored.Snapshot
 }
 

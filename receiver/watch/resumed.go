@@ -35,12 +35,21 @@ func (r *resumed) see(ev *logrecord.Event, identity uint64) {
 // the revision of the member's store.
 func (s *session) recognise(ctx context.Context, present int64) error {
 	want := s.resumed.want
-	s.resumed.want = nil
-	switch {
-	case want == nil, s.resumed.hash == want.Hash:
+	if want == nil {
 		return nil
-	case !mendedDelete.in(s.version) && s.compactedTo(ctx, want.Revision):
-		return s.compare(ctx) // the server has forgotten deletes of this very revision
+	}
+	if s.resumed.hash != want.Hash {
+		compacted, err := s.compactedTo(ctx, want.Revision)
+		switch {
+		case err != nil:
+			return s.explain(err, s.conn)
+		case compacted:
+			return s.compare(ctx) // servers before 3.5.18 forget deletes of this very revision
+		}
+	}
+	s.resumed.want = nil
+	if s.resumed.hash == want.Hash {
+		return nil
 	}
 	s.tellRestored(want.Revision)
 	return s.historyChanged(ctx, s.clusterID, present)
@@ -51,11 +60,14 @@ func (f *follower) tellRestored(revision int64) {
 }
 
 // compactedTo tells whether revision is the oldest that is there.
-func (s *session) compactedTo(ctx context.Context, revision int64) bool {
+func (s *session) compactedTo(ctx context.Context, revision int64) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	_, err := s.conn.Range(ctx, &pb.RangeRequest{Key: s.readableKey(), Revision: revision - 1, KeysOnly: true})
-	return errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted)
+	if errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted) {
+		return true, nil
+	}
+	return false, err
 }
 
 // compare takes the place of recognise where the fingerprint's revision was

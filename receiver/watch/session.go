@@ -32,15 +32,24 @@ type session struct {
 	pending *batch
 	resumed resumed
 	version string // of etcd, "" if not known
+	// answers: the stream has answered a request for progress; unanswered counts those after the last response.
+	answers    bool
+	unanswered int
+	stopped    bool // the pipeline refused for good, and that ends the stream
 }
 
 // session delivers from one member until its stream, or ctx, ends. opened is
 // called once etcd has accepted the watch.
-func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn)) error {
+func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn)) (err error) {
 	conn, err := f.connect(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if f.stay = nil; errors.Is(err, errReopen) {
+			f.stay = conn // nothing is wrong with it
+		}
+	}()
 	s := &session{follower: f, conn: conn, opened: opened, pending: f.newBatch()}
 	s.streams, s.stop = context.WithCancel(ctx)
 	defer s.stop()
@@ -88,7 +97,7 @@ func (s *session) live(ctx context.Context) (*backlog, error) {
 		case r := <-stream.responses:
 			silent.Reset(s.Heartbeat)
 			err := s.handle(ctx, stream, r, &burst)
-			stream.release(r)
+			s.release(r)
 			if err != nil {
 				return nil, err
 			}
@@ -122,6 +131,7 @@ func (s *session) handle(ctx context.Context, stream *stream, r *response, burst
 		return s.explain(err, s.conn)
 	}
 	s.lag.tip(r.header.revision)
+	s.unanswered = 0
 	switch {
 	case r.canceled:
 		// What was read before belongs before a gap.
@@ -137,6 +147,7 @@ func (s *session) handle(ctx context.Context, stream *stream, r *response, burst
 		if err := s.ping(ctx, stream); err != nil {
 			return err
 		}
+		s.warnOfVersion()
 		s.Cluster.Discover(ctx, s.conn)
 		s.opened(s.conn)
 		return nil
@@ -151,6 +162,9 @@ func (s *session) handle(ctx context.Context, stream *stream, r *response, burst
 }
 
 func (f *follower) connect(ctx context.Context) (*etcdclient.Conn, error) {
+	if f.stay != nil {
+		return f.stay, nil
+	}
 	if _, err := f.Cluster.Resolve(ctx); err != nil {
 		return nil, fmt.Errorf("find etcd: %w", err)
 	}
@@ -190,13 +204,17 @@ func keyRange(prefix string) (key, end []byte) {
 	return []byte(prefix), []byte(clientv3.GetPrefixRangeEnd(prefix))
 }
 
+func (f *follower) release(r *response) { release(r, &f.held) }
+
 // check refuses what no etcd sends, so that nothing below meets it.
 func (s *session) check(r *response) error {
 	switch {
 	case !r.header.present:
 		return errors.New("a response has no header")
-	case r.events > 0 && s.clusterID == 0:
+	case (r.events > 0 || r.compactRevision != 0) && s.clusterID == 0:
 		return errors.New("events came before the watch was created")
+	case r.header.revision < 0 || r.compactRevision < 0:
+		return errors.New("a response has a negative revision")
 	}
 	return nil
 }
@@ -207,8 +225,8 @@ func (s *session) created(ctx context.Context, r *response) error {
 	switch {
 	case s.clusterID != 0 && s.clusterID != r.header.clusterID:
 		return s.otherCluster(ctx, r.header.clusterID, r.header.revision)
-	case s.clusterID != 0 && s.next > r.header.revision+1:
-		return s.ahead(ctx, r.header)
+	case s.clusterID != 0 && s.next > r.header.revision+1 && !s.planned:
+		return s.ahead(ctx, r.header.revision)
 	}
 	s.identify(r.header.clusterID)
 	switch {

@@ -32,6 +32,8 @@ type fakeWatch struct {
 	version  string // what Status says; "" denies it
 	progress int64  // the answer to a request for progress; 0 gives none, once
 	scripts  [][]*pb.WatchResponse
+	// settings changes the watcher before it runs.
+	settings func(*Watcher)
 	// What Range says: see resumed_test.go.
 	stored              *mvccpb.KeyValue
 	revision, compacted int64
@@ -130,6 +132,9 @@ func (fake *fakeWatch) run(t *testing.T, maxDelay time.Duration) (delivered func
 	w := f.Watcher
 	w.Prefixes, w.Logger = []string{""}, zap.NewNop()
 	w.Report = func(string, error) {}
+	if fake.settings != nil {
+		fake.settings(w)
+	}
 	w.Cluster = etcdclient.NewCluster(etcdclient.Settings{Endpoints: []etcdclient.Endpoint{e}, Timeout: time.Second}, false)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

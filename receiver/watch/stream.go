@@ -90,9 +90,11 @@ func (s *stream) read(ctx context.Context) {
 	}
 }
 
+func (s *stream) release(r *response) { release(r, s.held) }
+
 // release frees a response that was taken.
-func (s *stream) release(r *response) {
-	s.held.Add(-int64(len(r.data)))
+func release(r *response, held *atomic.Int64) {
+	held.Add(-int64(len(r.data)))
 	r.free()
 }
 

@@ -3,7 +3,11 @@
 
 package watch
 
-import "fmt"
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+)
 
 // mended says which patch releases of etcd 3.4 and 3.5 mended a fault, never where
 // none is known to. From 3.6.0 on both faults below are mended.
@@ -19,6 +23,15 @@ var (
 	// Source: etcd issue 15220; 3.4.37 read in its source.
 	mendedProgress = mended{37, 8}
 )
+
+// warnOfVersion tells once that this etcd may lose changes by itself.
+func (s *session) warnOfVersion() {
+	if s.version == "" || s.version == s.warned || mendedDelete.in(s.version) {
+		return
+	}
+	s.warned = s.version
+	s.Logger.Warn("this etcd has faults of its own that can lose changes of a watch (etcd issues 17529, 18089, 19179); they are mended in 3.5.18 and 3.6", zap.String("version", s.version))
+}
 
 // in tells whether the fault is mended in a version; not if the version cannot be
 // read.

@@ -35,7 +35,7 @@ func follow(t testing.TB, bounds Bounds, deliver Deliver) *session {
 	telemetry, err := metadata.NewTelemetryBuilder(componenttest.NewNopTelemetrySettings())
 	require.NoError(t, err)
 	w := &Watcher{
-		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}, Heartbeat: 20 * time.Millisecond, PermissionCheck: 20 * time.Millisecond},
+		Settings: Settings{Batch: bounds, Exclude: []string{"/skip/"}, Heartbeat: 20 * time.Millisecond, PermissionCheck: 20 * time.Millisecond, Stall: time.Minute},
 		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Values: redact.Rules{Policy: redact.Size, Action: redact.Size}},
 		Resource: &resource.Builder{}, Deliver: deliver, Telemetry: telemetry, Logger: zap.NewNop(),
 	}

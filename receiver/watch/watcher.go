@@ -45,6 +45,9 @@ type Settings struct {
 	Heartbeat time.Duration
 	// PermissionCheck is how often an open watch is asked for again; see the constant.
 	PermissionCheck time.Duration
+	// Stall is how long the pipeline may block before the watch is given back; see the
+	// constant.
+	Stall time.Duration
 }
 
 // Start says where a prefix begins.
@@ -115,14 +118,16 @@ type follower struct {
 	lag      lag
 	held     atomic.Int64 // bytes of responses that were read and are not freed
 	// fragment asks etcd to cut large responses. See fragments.go.
-	fragment bool
-	width    int // of the next window of a catch-up. See catchup.go.
-	seen     map[uint64]bool
-	attrs    attributes
+	fragment   bool
+	narrowness int              // divides the width of a catch-up. See catchup.go.
+	stay       *etcdclient.Conn // of the next session, if it must not be another
+	warned     string           // version of etcd that was warned of
+	seen       map[uint64]bool
+	attrs      attributes
 }
 
 func (w *Watcher) newFollower(prefix string) *follower {
-	f := &follower{Watcher: w, prefix: prefix, fragment: true, width: maxSegments, seen: map[uint64]bool{}, attrs: newAttributes(prefix)}
+	f := &follower{Watcher: w, prefix: prefix, fragment: true, narrowness: 1, seen: map[uint64]bool{}, attrs: newAttributes(prefix)}
 	f.restore()
 	return f
 }

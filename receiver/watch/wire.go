@@ -19,7 +19,6 @@ import (
 // four times an event and cost half as much as the record itself.
 type response struct {
 	header          header
-	watchID         int64
 	created         bool
 	canceled        bool
 	compactRevision int64
@@ -36,18 +35,18 @@ type response struct {
 }
 
 type header struct {
-	present             bool
-	clusterID, memberID uint64
-	revision            int64 // of the member's store, when it answered
+	present   bool
+	clusterID uint64
+	revision  int64 // of the member's store, when it answered
 }
 
 // Field numbers of etcd's rpc.proto and kv.proto.
 const (
-	responseHeader, responseWatchID, responseCreated, responseCanceled = 1, 2, 3, 4
-	responseCompactRevision, responseCancelReason, responseFragment    = 5, 6, 7
-	responseEvents                                                     = 11
+	responseHeader, responseCreated, responseCanceled               = 1, 3, 4
+	responseCompactRevision, responseCancelReason, responseFragment = 5, 6, 7
+	responseEvents                                                  = 11
 
-	headerClusterID, headerMemberID, headerRevision = 1, 2, 3
+	headerClusterID, headerRevision = 1, 3
 
 	eventType, eventKV, eventPrevKV = 1, 2, 3
 
@@ -64,8 +63,6 @@ func (r *response) decode(data []byte) error {
 		case responseHeader:
 			r.header.present = true
 			err = r.header.decode(b)
-		case responseWatchID:
-			r.watchID = int64(v)
 		case responseCreated:
 			r.created = v != 0
 		case responseCanceled:
@@ -96,8 +93,6 @@ func (h *header) decode(data []byte) error {
 		switch number {
 		case headerClusterID:
 			h.clusterID = v
-		case headerMemberID:
-			h.memberID = v
 		case headerRevision:
 			h.revision = int64(v)
 		}

@@ -18,7 +18,7 @@ import (
 // decoded is what both decoders make of a response.
 type decoded struct {
 	Header                      pb.ResponseHeader
-	WatchID, Compact            int64
+	Compact                     int64
 	Created, Canceled, Fragment bool
 	Reason                      string
 	Events                      []logrecord.Event
@@ -30,8 +30,8 @@ func ours(data []byte) (d decoded, err error) {
 		return d, err
 	}
 	d = decoded{
-		Header:  pb.ResponseHeader{ClusterId: r.header.clusterID, MemberId: r.header.memberID, Revision: r.header.revision},
-		WatchID: r.watchID, Compact: r.compactRevision, Created: r.created, Canceled: r.canceled, Fragment: r.fragment, Reason: r.cancelReason,
+		Header:  pb.ResponseHeader{ClusterId: r.header.clusterID, Revision: r.header.revision},
+		Compact: r.compactRevision, Created: r.created, Canceled: r.canceled, Fragment: r.fragment, Reason: r.cancelReason,
 	}
 	err = r.each(func(ev *logrecord.Event) error {
 		d.Events = append(d.Events, *ev)
@@ -45,9 +45,9 @@ func generated(data []byte) (d decoded, err error) {
 	if err := r.Unmarshal(data); err != nil {
 		return d, err
 	}
-	d = decoded{WatchID: r.WatchId, Compact: r.CompactRevision, Created: r.Created, Canceled: r.Canceled, Fragment: r.Fragment, Reason: r.CancelReason}
+	d = decoded{Compact: r.CompactRevision, Created: r.Created, Canceled: r.Canceled, Fragment: r.Fragment, Reason: r.CancelReason}
 	if r.Header != nil {
-		d.Header = pb.ResponseHeader{ClusterId: r.Header.ClusterId, MemberId: r.Header.MemberId, Revision: r.Header.Revision}
+		d.Header = pb.ResponseHeader{ClusterId: r.Header.ClusterId, Revision: r.Header.Revision}
 	}
 	for _, ev := range r.Events {
 		out := logrecord.Event{Delete: ev.Type == mvccpb.DELETE, HasPrev: ev.PrevKv != nil}
