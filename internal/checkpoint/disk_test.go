@@ -96,6 +96,7 @@ func full(revision int64) Position {
 		Revision:    revision,
 		Fingerprint: &Fingerprint{Revision: revision - 1, Hash: 1 << 63, Key: []byte("\xff\x00k"), Value: 42},
 		Snapshot:    &Snapshot{Revision: revision + 5, Next: []byte{0xfe}, Above: 2, Resync: true},
+		Owed:        &Gap{From: 1, To: 2, Next: 3, Count: 4, Reason: "refused"},
 	}
 }
 

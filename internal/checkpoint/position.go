@@ -15,6 +15,14 @@ type Position struct {
 	Revision    int64
 	Fingerprint *Fingerprint // nil if no revision with changes was delivered yet
 	Snapshot    *Snapshot    // nil if none is under way
+	Owed        *Gap         // whose record the pipeline has not accepted; nil if none
+}
+
+// Gap is a range of revisions that was not delivered; the fields are those of
+// logrecord.Gap.
+type Gap struct {
+	From, To, Next, Count int64
+	Reason                string
 }
 
 // Fingerprint identifies the changes of the last revision that was delivered. A
@@ -50,6 +58,9 @@ func (p Position) check() error {
 		case f.Deleted && f.Value != 0:
 			return errors.New("fingerprint with the value of a deleted key")
 		}
+	}
+	if g := p.Owed; g != nil && (g.Reason == "" || g.From < 0 || g.To < 0 || g.Next < 0 || g.Count < 0) {
+		return fmt.Errorf("gap %+v", *g)
 	}
 	if s := p.Snapshot; s != nil {
 		switch {

@@ -21,6 +21,15 @@ type record struct {
 	Revision    int64        `json:"revision"`
 	Fingerprint *fingerprint `json:"fingerprint,omitempty"`
 	Snapshot    *snapshot    `json:"snapshot,omitempty"`
+	Owed        *gap         `json:"owed,omitempty"`
+}
+
+type gap struct {
+	From   int64  `json:"from"`
+	To     int64  `json:"to"`
+	Next   int64  `json:"next"`
+	Count  int64  `json:"count"`
+	Reason string `json:"reason"`
 }
 
 type fingerprint struct {
@@ -47,6 +56,10 @@ func newRecord(prefix string, p Position) record {
 	if s := p.Snapshot; s != nil {
 		r.Snapshot = &snapshot{s.Revision, bytes.Clone(s.Next), s.Above, s.Resync, s.Told}
 	}
+	if g := p.Owed; g != nil {
+		owed := gap(*g)
+		r.Owed = &owed
+	}
 	return r
 }
 
@@ -57,6 +70,10 @@ func (r record) position() Position {
 	}
 	if s := r.Snapshot; s != nil {
 		p.Snapshot = &Snapshot{s.Revision, bytes.Clone(s.Next), s.Above, s.Resync, s.Told}
+	}
+	if g := r.Owed; g != nil {
+		owed := Gap(*g)
+		p.Owed = &owed
 	}
 	return p
 }

@@ -57,10 +57,10 @@ func TestWhatWasSavedIsLoadedByTheNextRun(t *testing.T) {
 }
 
 func TestTheEntryIsReadableAndItsFormIsFixed(t *testing.T) {
-	assert.Equal(t, `etcdreceiver-checkpoint 1 281 2ceca681
+	assert.Equal(t, `etcdreceiver-checkpoint 1 344 5913d169
 {"positions":[{"prefix":"L2Ev","origin":"stored","cluster_id":"ffffffffffffffff","revision":7,`+
 		`"fingerprint":{"revision":6,"hash":"8000000000000000","key":"/wBr","deleted":false,"value":"000000000000002a"},`+
-		`"snapshot":{"revision":12,"next":"/g==","above":2,"resync":true,"told":0}}]}`, string(entryOf(t, "/a/", full(7))))
+		`"snapshot":{"revision":12,"next":"/g==","above":2,"resync":true,"told":0},"owed":{"from":1,"to":2,"next":3,"count":4,"reason":"refused"}}]}`, string(entryOf(t, "/a/", full(7))))
 }
 
 func TestTheEntryBeforeIsKept(t *testing.T) {

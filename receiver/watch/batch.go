@@ -274,6 +274,9 @@ const Stall = 5 * time.Second
 // deliver hands records to the pipeline. What it refuses for good is lost, and
 // announced as the gap, or ends the stream.
 func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap logrecord.Gap) error {
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	if records == nil || records.Len() == 0 {
 		return nil
 	}

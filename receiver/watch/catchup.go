@@ -58,7 +58,7 @@ func (b *burst) add(r *response) {
 	if b.whole {
 		*b = burst{}
 	}
-	b.bytes += int64(len(r.data))
+	b.bytes += int64(r.size)
 	b.tip, b.whole = r.header.revision, !r.fragment
 }
 
@@ -186,10 +186,11 @@ func (s *session) segmentEnded(ctx context.Context, g *segment) error {
 	if g.err == nil {
 		return nil
 	}
-	if status.Code(g.err) == codes.ResourceExhausted {
+	err := s.ended(ctx, g.err)
+	if status.Code(g.err) == codes.ResourceExhausted && !errors.Is(err, errReopen) {
 		s.narrow()
 	}
-	return s.ended(ctx, g.err)
+	return err
 }
 
 func (s *session) takeSegment(ctx context.Context, g *segment, r *response) error {
@@ -219,7 +220,7 @@ func (s *session) narrow() {
 func (s *session) openSegments(ctx context.Context, segments []*segment) {
 	clusterID := s.clusterID
 	for _, g := range segments {
-		stream, err := openStream(ctx, s.dialed, s.request(g.first), &s.held)
+		stream, err := openStream(ctx, s.dialed, s.request(g.first), s.cutting, &s.held)
 		if err != nil {
 			g.err = err
 			close(g.responses)
@@ -243,7 +244,7 @@ func (g *segment) read(ctx context.Context, stream *stream, clusterID uint64) er
 		select {
 		case r := <-stream.responses:
 			g.arrived = time.Now()
-			g.bytes += int64(len(r.data))
+			g.bytes += int64(r.size)
 			switch {
 			case r.err != nil:
 				return r.err

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func (s *session) takeFragment(t *testing.T, more bool, events ...*mvccpb.Event) {
@@ -60,14 +62,31 @@ func TestAHugeRevisionGoesOutInPartsAndThePositionMovesAfterTheLast(t *testing.T
 	assert.Equal(t, whole.print, s.print, "the parts are recognised as the whole")
 }
 
-func TestFragmentsAreAskedForWhereEventsAreLarge(t *testing.T) {
-	small, large := &response{data: make([]byte, 3<<20), events: 30_000, fragment: true}, &response{data: make([]byte, 5<<20), events: 50}
-	f := &follower{fragment: true}
-	assert.False(t, f.chooseFragments(large))
-	assert.True(t, f.fragment)
-	assert.True(t, f.chooseFragments(small), "the stream is opened again, without")
-	assert.False(t, f.fragment)
-	assert.False(t, f.chooseFragments(small))
-	assert.False(t, f.chooseFragments(large), "the next stream has them")
-	assert.True(t, f.fragment)
+func TestFragmentsAreAskedForWhereAResponseDidNotFitAndItsEventsAreLarge(t *testing.T) {
+	tooLarge := status.Error(codes.ResourceExhausted, "grpc: received message larger than max (50331649 vs. 50331648)")
+	small, large := &response{size: 3 << 20, events: 30_000, fragment: true}, &response{size: 3 << 20, events: 30, fragment: true}
+	f := &follower{}
+	assert.False(t, f.tooLarge(status.Error(codes.ResourceExhausted, "etcdserver: too many requests")))
+	assert.Equal(t, maxWhole, f.cutting.maxSize())
+	assert.True(t, f.tooLarge(tooLarge))
+	assert.Equal(t, cut, f.cutting)
+	assert.False(t, f.tooDear(large))
+	assert.True(t, f.tooDear(small), "the stream is opened again")
+	assert.Equal(t, whole, f.cutting)
+	assert.False(t, f.tooDear(small))
+	assert.False(t, f.tooLarge(tooLarge), "there is no bound now")
+}
+
+// A response above the bound, from a real gRPC server.
+func TestAResponseAboveTheBoundIsAskedForInFragments(t *testing.T) {
+	large := events(6, "a")
+	large[0].Kv.Value = make([]byte, maxWhole)
+	script := []*pb.WatchResponse{{Header: pbHeader(1, 5), Created: true}, {Header: pbHeader(1, 6), Events: large}}
+	fake := &fakeWatch{version: "3.6.16", scripts: [][]*pb.WatchResponse{script, {{Header: pbHeader(1, 5), Created: true}, {Header: pbHeader(1, 6), Events: events(6, "a")}}}}
+	delivered := fake.run(t, time.Millisecond)
+	require.Eventually(t, func() bool { return len(delivered()) > 0 }, 20*time.Second, time.Millisecond)
+	assert.Equal(t, []string{putA}, delivered())
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	assert.Equal(t, []bool{false, true}, fake.fragments)
 }

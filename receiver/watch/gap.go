@@ -24,28 +24,58 @@ import (
 // delivered: the position must stay, so that it is made again.
 func (f *follower) gap(ctx context.Context, g logrecord.Gap) error {
 	f.Logger.Error("changes are missing", zap.String("prefix", f.prefix), zap.Int64("from_revision", g.From), zap.Int64("to_revision", g.To), zap.Int64("next_revision", g.Next), zap.Stringer("reason", g.Reason))
-	if records := f.newRecords(1); records.Gap(g) {
-		if err := f.announce(ctx, records); err != nil {
-			return err
-		}
+	f.owe(g)
+	if err := f.settle(ctx); err != nil {
+		return err
 	}
 	f.Telemetry.ReceiverEtcdWatchGaps.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", g.Reason.String())))
 	return nil
 }
 
-// announce delivers a record that is not a change. A pipeline that refuses it for
+// owe notes a gap whose record is to be delivered. One that the pipeline refuses for
+// good, as it may have refused the changes, is told with the next that it accepts:
+// a hole is never silent.
+func (f *follower) owe(g logrecord.Gap) {
+	if f.owed != nil {
+		if g.From == 0 || f.owed.From != 0 && f.owed.From < g.From {
+			g.From = f.owed.From
+		}
+		if g.Count, g.Reason = g.Count+f.owed.Count, f.owed.Reason; f.owed.Count == 0 {
+			g.Count = 0 // not known
+		}
+	}
+	f.owed = &g
+}
+
+// settle delivers the record of a gap that is owed. A pipeline that refuses it for
 // good does not hold the stream up, unless the user wants that.
-func (f *follower) announce(ctx context.Context, records *logrecord.Batch) error {
-	err := f.Deliver(ctx, records.Logs())
-	var refused *delivery.RefusedError
-	switch {
-	case errors.As(err, &refused) && f.StopWhenRefused:
-		return fmt.Errorf("%w: %w", ErrStopped, refused)
-	case errors.As(err, &refused):
-		f.Logger.Error("the pipeline refused a record of the stream", zap.String("prefix", f.prefix), zap.Error(err))
+func (f *follower) settle(ctx context.Context) error {
+	if f.owed == nil {
 		return nil
 	}
-	return err
+	records := f.newRecords(1)
+	if records.Gap(*f.owed) {
+		refused, err := f.announce(ctx, records)
+		if refused || err != nil {
+			return err
+		}
+	}
+	f.owed = nil
+	return nil
+}
+
+// announce delivers a record that is not a change.
+func (f *follower) announce(ctx context.Context, records *logrecord.Batch) (refused bool, err error) {
+	err = f.Deliver(ctx, records.Logs())
+	var refusal *delivery.RefusedError
+	switch {
+	case errors.As(err, &refusal) && f.StopWhenRefused:
+		return true, fmt.Errorf("%w: %w", ErrStopped, refusal)
+	case errors.As(err, &refusal):
+		f.Logger.Error("the pipeline refused a record of the stream", zap.String("prefix", f.prefix), zap.Error(err))
+		return true, nil
+	}
+	return false, err
 }
 
 // canceled: etcd ended the watch. If the position was compacted away, that part

@@ -74,7 +74,7 @@ func (s *session) progress(ctx context.Context, revision int64) error {
 	}
 	b.through = revision
 	// All is read: what made a catch-up narrow may be over, and what comes next may be large.
-	s.narrowness, s.fragment = 1, true
+	s.narrowness, s.cutting = 1, bounded
 	return s.flush(ctx)
 }
 

@@ -22,9 +22,9 @@ import (
 // later arrive through the watch, from the position on, so that no key is missing
 // or double in between. How far it has come is part of the checkpoint.
 //
-// Only keys that changed after keys.Above and before the position are told. So the
-// reading can go on at a newer revision if the first one is compacted meanwhile: a
-// key that has changed since comes through the watch, or lies in the next gap.
+// Only keys that changed last after keys.Above and before the position are told. So
+// the reading can go on at a newer revision if the first one is compacted meanwhile:
+// a key that has changed since comes through the watch, or lies in the next gap.
 func (s *session) readKeys(ctx context.Context) error {
 	// A stored reading goes on only in the cluster that it began in, which page checks.
 	_, end := keyRange(s.prefix)
@@ -53,9 +53,9 @@ func (s *session) readKeys(ctx context.Context) error {
 			return s.ended(ctx, err)
 		}
 	}
-	told, revision := int(s.keys.Told), s.next-1
+	told, revision := int(s.keys.Told), s.keys.Revision
 	if records := s.newRecords(1); records.Snapshot(s.origin(), revision, told) {
-		if err := s.announce(ctx, records); err != nil {
+		if _, err := s.announce(ctx, records); err != nil {
 			return err
 		}
 	}

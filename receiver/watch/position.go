@@ -9,6 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 // position is where the stream of a prefix stands.
@@ -27,6 +29,8 @@ type position struct {
 	planned bool
 	// part is how much of a huge revision was delivered.
 	part part
+	// owed is a gap whose record the pipeline has not accepted.
+	owed *logrecord.Gap
 	// lost: the stored position could not be read.
 	lost bool
 	// unsaved: the last write of the checkpoint failed.
@@ -77,7 +81,7 @@ func (f *follower) restore() {
 		log.Warn("the checkpoint is damaged; the one before is used, and what came between is delivered again", zap.Error(f.Checkpoint.Damage()))
 	}
 	f.identify(stored.ClusterID)
-	f.planned = false
+	f.planned, f.owed = false, restored(stored.Owed)
 	f.next, f.print, f.keys = stored.Revision+1, stored.Fingerprint, stored.Snapshot
 }
 
@@ -89,7 +93,7 @@ func (f *follower) save(ctx context.Context) {
 	}
 	// What was delivered is stored, also when the collector is about to stop.
 	err := f.Checkpoint.Save(context.WithoutCancel(ctx), f.prefix, checkpoint.Position{
-		ClusterID: f.clusterID, Revision: f.next - 1, Fingerprint: f.print, Snapshot: f.keys,
+		ClusterID: f.clusterID, Revision: f.next - 1, Fingerprint: f.print, Snapshot: f.keys, Owed: stored(f.owed),
 	})
 	switch {
 	case err != nil:
@@ -104,6 +108,20 @@ func (f *follower) save(ctx context.Context) {
 		f.Telemetry.ReceiverEtcdCheckpointRevision.Record(ctx, f.next-1, f.attrs.prefix)
 	}
 	f.unsaved = err != nil
+}
+
+func stored(g *logrecord.Gap) *checkpoint.Gap {
+	if g == nil {
+		return nil
+	}
+	return &checkpoint.Gap{From: g.From, To: g.To, Next: g.Next, Count: int64(g.Count), Reason: g.Reason.String()}
+}
+
+func restored(g *checkpoint.Gap) *logrecord.Gap {
+	if g == nil {
+		return nil
+	}
+	return &logrecord.Gap{From: g.From, To: g.To, Next: g.Next, Count: int(g.Count), Reason: metadata.MapAttributeEtcdGapReason[g.Reason]}
 }
 
 // begin is the revision to open a stream at: that of the print, to see it again,

@@ -83,7 +83,7 @@ func (s *session) live(ctx context.Context) (*backlog, error) {
 	if s.printGone {
 		s.resumed.want = nil
 	}
-	stream, err := openStream(s.streams, s.dialed, s.request(s.begin()), &s.held)
+	stream, err := openStream(s.streams, s.dialed, s.request(s.begin()), s.cutting, &s.held)
 	if err != nil {
 		return nil, s.ended(ctx, err)
 	}
@@ -155,7 +155,7 @@ func (s *session) handle(ctx context.Context, stream *stream, r *response, burst
 		return s.progress(ctx, r.header.revision)
 	}
 	burst.add(r)
-	if s.chooseFragments(r) {
+	if s.tooDear(r) {
 		return errReopen
 	}
 	return s.take(ctx, r, burst, noLimit)
@@ -185,7 +185,7 @@ func (s *session) ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case s.streams.Err() != nil:
+	case s.streams.Err() != nil, s.tooLarge(err):
 		return errReopen
 	}
 	return s.explain(err, s.conn)
@@ -193,7 +193,7 @@ func (s *session) ended(ctx context.Context, err error) error {
 
 func (f *follower) request(from int64) *pb.WatchCreateRequest {
 	key, end := keyRange(f.prefix)
-	return &pb.WatchCreateRequest{Key: key, RangeEnd: end, StartRevision: from, PrevKv: f.PrevKV, Fragment: f.fragment}
+	return &pb.WatchCreateRequest{Key: key, RangeEnd: end, StartRevision: from, PrevKv: f.PrevKV}
 }
 
 // keyRange is the range of keys that start with prefix.

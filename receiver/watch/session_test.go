@@ -38,10 +38,11 @@ type fakeWatch struct {
 	stored              *mvccpb.KeyValue
 	revision, compacted int64
 
-	mu     sync.Mutex
-	starts []int64 // the start revisions that were asked for
-	frozen bool    // Status does not answer
-	denied bool    // the user may not read
+	mu        sync.Mutex
+	starts    []int64 // the start revisions that were asked for
+	fragments []bool  // whether these streams were to be cut
+	frozen    bool    // Status does not answer
+	denied    bool    // the user may not read
 }
 
 func (f *fakeWatch) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
@@ -65,6 +66,7 @@ func (f *fakeWatch) Watch(stream pb.Watch_WatchServer) error {
 	}
 	f.mu.Lock()
 	f.starts = append(f.starts, request.GetCreateRequest().StartRevision)
+	f.fragments = append(f.fragments, request.GetCreateRequest().Fragment)
 	var script []*pb.WatchResponse
 	if n := len(f.starts); n <= len(f.scripts) {
 		script = f.scripts[n-1]

@@ -29,21 +29,22 @@ type stream struct {
 	held *atomic.Int64
 }
 
-// maxResponse: one response holds up to 1,000 whole revisions, and a range delete
-// of any size is one revision, so there is no useful bound below gRPC's.
-const maxResponse = 1<<31 - 1
+// readAhead is how large a response may be for the next one to be read while it is
+// worked on.
+const readAhead = 1 << 20
 
 var watchStream = &grpc.StreamDesc{StreamName: "Watch", ServerStreams: true, ClientStreams: true}
 
 // openStream asks for a watch. What etcd says to it arrives as a response. end the
 // stream in any case.
-func openStream(ctx context.Context, conn *grpc.ClientConn, request *pb.WatchCreateRequest, held *atomic.Int64) (*stream, error) {
+func openStream(ctx context.Context, conn *grpc.ClientConn, request *pb.WatchCreateRequest, c cutting, held *atomic.Int64) (*stream, error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx)) // else a member without a leader stays silent for ever
-	client, err := conn.NewStream(ctx, watchStream, "/etcdserverpb.Watch/Watch", grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(maxResponse))
+	client, err := conn.NewStream(ctx, watchStream, "/etcdserverpb.Watch/Watch", grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(c.maxSize()))
 	if err != nil {
 		cancel()
 		return nil, err
 	}
+	c.ask(request)
 	s := &stream{grpc: client, close: cancel, responses: make(chan *response), ended: make(chan struct{}), held: held}
 	go s.read(ctx)
 	err = s.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: request}})
@@ -76,8 +77,10 @@ func (s *stream) read(ctx context.Context) {
 		if err := s.grpc.RecvMsg(r); err != nil {
 			r = &response{err: err}
 		}
-		size := int64(len(r.data))
-		s.held.Add(size)
+		s.held.Add(int64(r.size))
+		if r.size > readAhead {
+			r.freed = make(chan struct{})
+		}
 		select {
 		case s.responses <- r:
 		case <-ctx.Done():
@@ -87,6 +90,13 @@ func (s *stream) read(ctx context.Context) {
 		if r.err != nil {
 			return
 		}
+		if r.freed != nil {
+			select {
+			case <-r.freed:
+			case <-ctx.Done():
+				return
+			}
+		}
 	}
 }
 
@@ -94,8 +104,11 @@ func (s *stream) release(r *response) { release(r, s.held) }
 
 // release frees a response that was taken.
 func release(r *response, held *atomic.Int64) {
-	held.Add(-int64(len(r.data)))
+	held.Add(-int64(r.size))
 	r.free()
+	if r.freed != nil {
+		close(r.freed)
+	}
 }
 
 // end closes the stream and waits for its goroutine.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
@@ -61,7 +62,7 @@ func wire(t testing.TB, r *pb.WatchResponse) *response {
 	data, err := r.Marshal()
 	require.NoError(t, err)
 	out := &response{}
-	require.NoError(t, out.decode(data))
+	require.NoError(t, out.decode(mem.BufferSlice{mem.SliceBuffer(data)}))
 	return out
 }
 
@@ -161,6 +162,24 @@ func TestARefusalForGoodIsFollowedByAGapAndTheStreamGoesOn(t *testing.T) {
 	assert.Equal(t, []string{"etcd.kv.put put a rev 5 (1 B, version 1)", "etcd.watch.gap revisions 5..6 missing: refused; the stream goes on at 7"}, names)
 }
 
+func TestAGapThatThePipelineRefusesTooIsToldWhenItAcceptsAgain(t *testing.T) {
+	var got []string
+	open := false
+	f := follow(t, Bounds{MaxRecords: 1, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(_ context.Context, logs plog.Logs) error {
+		if !open {
+			return &delivery.RefusedError{Records: logs.LogRecordCount(), Cause: fmt.Errorf("no")}
+		}
+		got = append(got, logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Body().Str())
+		return nil
+	})
+	require.NoError(t, f.takeEvents(t, append(events(5, "a"), events(6, "b")...)))
+	assert.EqualValues(t, 7, f.next)
+	open = true
+	require.NoError(t, f.takeEvents(t, events(7, "c")))
+	require.NoError(t, f.takeEvents(t, events(8, "d")))
+	assert.Equal(t, []string{"revisions 5..6 missing: refused; the stream goes on at 7", "put c rev 7 (1 B, version 1)", "put d rev 8 (1 B, version 1)"}, got)
+}
+
 func TestWhatNoEtcdSendsIsAnErrorAndNoPanic(t *testing.T) {
 	header := &pb.ResponseHeader{ClusterId: 1, Revision: 5}
 	for name, tc := range map[string]struct {
@@ -182,7 +201,7 @@ func TestWhatNoEtcdSendsIsAnErrorAndNoPanic(t *testing.T) {
 				f.clusterID = 0
 			}
 			r := &response{}
-			if err = r.decode(data); err == nil {
+			if err = r.decode(mem.BufferSlice{mem.SliceBuffer(data)}); err == nil {
 				err = f.check(r)
 			}
 			if tc.want == "" {

@@ -114,11 +114,10 @@ type follower struct {
 	*Watcher
 	prefix string
 	position
-	resource pcommon.Resource // of the cluster
-	lag      lag
-	held     atomic.Int64 // bytes of responses that were read and are not freed
-	// fragment asks etcd to cut large responses. See fragments.go.
-	fragment   bool
+	resource   pcommon.Resource // of the cluster
+	lag        lag
+	held       atomic.Int64     // bytes of responses that were read and are not freed
+	cutting    cutting          // of responses. See fragments.go.
 	narrowness int              // divides the width of a catch-up. See catchup.go.
 	stay       *etcdclient.Conn // of the next session, if it must not be another
 	warned     string           // version of etcd that was warned of
@@ -127,7 +126,7 @@ type follower struct {
 }
 
 func (w *Watcher) newFollower(prefix string) *follower {
-	f := &follower{Watcher: w, prefix: prefix, fragment: true, narrowness: 1, seen: map[uint64]bool{}, attrs: newAttributes(prefix)}
+	f := &follower{Watcher: w, prefix: prefix, narrowness: 1, seen: map[uint64]bool{}, attrs: newAttributes(prefix)}
 	f.restore()
 	return f
 }

@@ -6,6 +6,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/mem"
@@ -26,10 +27,12 @@ type response struct {
 	// fragment says that the next response goes on with this one, maybe in the
 	// middle of a revision.
 	fragment bool
-	events   int // how many there are
-	last     int64
-	data     []byte
-	buffer   mem.Buffer // holds data; nil in tests
+	events   int   // how many there are
+	last     int64 // revision of the last one
+	size     int   // bytes of the whole message
+	data     mem.BufferSlice
+	// freed is closed when a large response was freed; nil for a small one.
+	freed chan struct{}
 	// err ends the stream; nothing else is set then.
 	err error
 }
@@ -53,12 +56,22 @@ const (
 	kvKey, kvCreateRevision, kvModRevision, kvVersion, kvValue, kvLease = 1, 2, 3, 4, 5, 6
 )
 
-// decode reads all but the events, of which it counts the well-formed ones and
-// notes the last one's revision. It keeps data.
-func (r *response) decode(data []byte) error {
-	r.data = data
-	var last []byte
-	err := fields(data, func(number protowire.Number, v uint64, b []byte) (err error) {
+// decode reads all but the events, which it counts, and the last one's revision. It
+// keeps data, and a reference to its buffers.
+func (r *response) decode(data mem.BufferSlice) error {
+	r.data, r.size = data, data.Len()
+	data.Ref()
+	c := cursor{buffers: data}
+	var last cursor
+	for {
+		before := c
+		number, v, b, err := c.field()
+		switch {
+		case errors.Is(err, io.EOF):
+			return r.readLast(last)
+		case err != nil:
+			return err
+		}
 		switch number {
 		case responseHeader:
 			r.header.present = true
@@ -75,15 +88,24 @@ func (r *response) decode(data []byte) error {
 			r.fragment = v != 0
 		case responseEvents:
 			r.events++
-			last = b
+			last = before
 		}
-		return err
-	})
-	if err != nil || last == nil {
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *response) readLast(last cursor) error {
+	if r.events == 0 {
+		return nil
+	}
+	_, _, b, err := last.field()
+	if err != nil {
 		return err
 	}
 	var ev logrecord.Event
-	err = decodeEvent(last, &ev)
+	err = decodeEvent(b, &ev)
 	r.last = ev.KV.ModRevision
 	return err
 }
@@ -104,25 +126,17 @@ func (h *header) decode(data []byte) error {
 // again for the next one.
 func (r *response) each(do func(ev *logrecord.Event) error) error {
 	var ev logrecord.Event
-	data := r.data
-	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		if number != responseEvents || kind != protowire.BytesType {
-			if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
-				return protowire.ParseError(n)
-			}
-			data = data[n:]
+	c := cursor{buffers: r.data}
+	for {
+		number, _, b, err := c.field()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case number != responseEvents:
 			continue
 		}
-		b, n := protowire.ConsumeBytes(data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
 		ev = logrecord.Event{}
 		if err := decodeEvent(b, &ev); err != nil {
 			return err
@@ -131,7 +145,6 @@ func (r *response) each(do func(ev *logrecord.Event) error) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // errNoKey: an event that no etcd sends.
@@ -249,12 +262,10 @@ func fields(data []byte, do func(number protowire.Number, v uint64, b []byte) er
 	return nil
 }
 
-// free gives the buffer back. What was read from the response is invalid then.
+// free gives the buffers back. What was read from the response is invalid then.
 func (r *response) free() {
-	if r.buffer != nil {
-		r.buffer.Free()
-		r.buffer, r.data = nil, nil
-	}
+	r.data.Free()
+	r.data = nil
 }
 
 // codec makes gRPC hand the bytes of a response to us. Source of its contract:
@@ -273,8 +284,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	r := v.(*response)
-	r.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
-	if err := r.decode(r.buffer.ReadOnlyData()); err != nil {
+	if err := r.decode(data); err != nil {
 		r.free()
 		return fmt.Errorf("a watch response cannot be read: %w", err)
 	}

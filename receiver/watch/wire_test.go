@@ -4,6 +4,8 @@
 package watch
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/mem"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 )
@@ -24,9 +27,14 @@ type decoded struct {
 	Events                      []logrecord.Event
 }
 
-func ours(data []byte) (d decoded, err error) {
+// ours reads data that arrived in buffers of that size.
+func ours(data []byte, size int) (d decoded, err error) {
 	var r response
-	if err := r.decode(data); err != nil {
+	var buffers mem.BufferSlice
+	for part := range slices.Chunk(data, size) {
+		buffers = append(buffers, mem.SliceBuffer(part))
+	}
+	if err := r.decode(buffers); err != nil {
 		return d, err
 	}
 	d = decoded{
@@ -34,7 +42,11 @@ func ours(data []byte) (d decoded, err error) {
 		Compact: r.compactRevision, Created: r.created, Canceled: r.canceled, Fragment: r.fragment, Reason: r.cancelReason,
 	}
 	err = r.each(func(ev *logrecord.Event) error {
-		d.Events = append(d.Events, *ev)
+		kept := *ev
+		for _, b := range []*[]byte{&kept.KV.Key, &kept.KV.Value, &kept.Prev.Key, &kept.Prev.Value} {
+			*b = bytes.Clone(*b)
+		}
+		d.Events = append(d.Events, kept)
 		return nil
 	})
 	return d, err
@@ -77,9 +89,11 @@ func TestAResponseDecodesAsTheGeneratedDecoderDoesIt(t *testing.T) {
 		require.NoError(t, err)
 		want, err := generated(data)
 		require.NoError(t, err)
-		got, err := ours(data)
-		require.NoError(t, err)
-		assert.Empty(t, cmp.Diff(want, got))
+		for size := 1; size <= len(data); size++ {
+			got, err := ours(data, size)
+			require.NoError(t, err)
+			assert.Empty(t, cmp.Diff(want, got), "in buffers of %d bytes", size)
+		}
 	}
 }
 
@@ -87,7 +101,7 @@ func TestATruncatedResponseIsAnErrorOrAShorterOne(t *testing.T) {
 	data, err := sampleResponses[2].Marshal()
 	require.NoError(t, err)
 	for n := range data {
-		got, err := ours(data[:n])
+		got, err := ours(data[:n], 7)
 		if err == nil {
 			assert.Less(t, len(got.Events), 2, "cut at %d", n)
 		}
@@ -100,10 +114,10 @@ func FuzzResponse(f *testing.F) {
 	for _, sample := range sampleResponses {
 		data, err := sample.Marshal()
 		require.NoError(f, err)
-		f.Add(data)
+		f.Add(data, 5)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := ours(data)
+	f.Fuzz(func(t *testing.T, data []byte, size int) {
+		got, err := ours(data, max(1, size))
 		if err != nil {
 			return
 		}
