@@ -18,14 +18,14 @@ import (
 // for every page, so a request to the end of a large range makes reading quadratic:
 // a million keys in pages of 1,000 cost it 122 s of CPU, and 4.5 s when each page
 // has an end nearby (measured, 3.6.16). Where such an end lies is learned from the
-// keys themselves: the keys of one page span a distance, and the next page ends a
-// few such distances further on.
+// keys: at first from the distance that one page's keys span, then from how many
+// keys the last range had.
 type pages struct {
 	first, end []byte // what is left; end as etcd has it, {0} is the end of all keys
-	bound      []byte // end of the next request
-	stretch    uint64 // how many distances of the last page the next one spans
+	bound      []byte // end of the present range
+	step       span   // how far that is from its beginning
+	found      int64  // keys in it so far
 	limit      int64
-	span       span // of the last page
 }
 
 const (
@@ -33,12 +33,13 @@ const (
 	firstPage = 16
 	pageKeys  = 1000
 	pageBytes = 1 << 20
-	// pageStretch: with evenly spread keys a request's range holds four pages.
-	pageStretch = 4
+	// rangePages is how many pages a range should have, and mostPages how many it may.
+	rangePages = 4
+	mostPages  = 16
 )
 
 func newPages(first, end []byte) *pages {
-	return &pages{first: first, end: end, bound: end, stretch: pageStretch, limit: firstPage}
+	return &pages{first: first, end: end, bound: end, limit: firstPage}
 }
 
 func (p *pages) request() *pb.RangeRequest {
@@ -48,38 +49,44 @@ func (p *pages) request() *pb.RangeRequest {
 // next moves behind an answer. It tells false at the end.
 func (p *pages) next(answer *pb.RangeResponse) bool {
 	kvs := answer.Kvs
-	if n := len(kvs); n > 0 {
+	n := len(kvs)
+	p.found += int64(n)
+	if n > 0 {
 		p.limit = pageLimit(kvs)
-		if n > 1 {
-			p.span = spanOf(kvs[0].Key, kvs[n-1].Key)
+	}
+	if answer.More && n > 0 {
+		p.first = append(bytes.Clone(kvs[n-1].Key), 0)
+		if left := answer.Count - int64(n); left > mostPages*p.limit && n > 1 {
+			p.step = spanOf(kvs[0].Key, kvs[n-1].Key).scaled(rangePages, 1)
+			p.startRange()
 		}
+		return true
 	}
-	if answer.More && len(kvs) > 0 {
-		p.first = append(bytes.Clone(kvs[len(kvs)-1].Key), 0)
-		p.stretch = pageStretch
-	} else {
-		if bytes.Equal(p.bound, p.end) {
-			return false
-		}
-		p.first = p.bound
-		// Fewer keys than were expected: the next range is larger, up to the rest.
-		p.stretch = saturatingMul(p.stretch, 8)
+	if bytes.Equal(p.bound, p.end) {
+		return false
 	}
-	p.bound = p.nextBound()
-	if p.bound == nil || !isEnd(p.end) && bytes.Compare(p.bound, p.end) >= 0 {
-		p.bound = p.end
-	}
+	p.first = p.bound
+	p.step = p.step.scaled(rangePages*p.limit, p.found)
+	p.startRange()
 	return true
 }
 
-// nextBound is the key that lies stretch spans after first, nil if that is past
-// all keys.
-func (p *pages) nextBound() []byte {
-	at := min(p.span.prefix, len(p.first))
-	from, step := number(p.first, at), saturatingMul(p.span.distance, p.stretch)
-	if from+step >= from { // no overflow
+// startRange sets the bound that lies a step after first.
+func (p *pages) startRange() {
+	p.found = 0
+	p.bound = p.after()
+	if p.bound == nil || !isEnd(p.end) && bytes.Compare(p.bound, p.end) >= 0 {
+		p.bound = p.end
+	}
+}
+
+// after is the key that lies a step after first, nil if that is past all keys.
+func (p *pages) after() []byte {
+	at := min(p.step.prefix, len(p.first))
+	from := number(p.first, at)
+	if from+p.step.distance >= from { // no overflow
 		out := append(bytes.Clone(p.first[:at]), 0, 0, 0, 0, 0, 0, 0, 0)
-		binary.BigEndian.PutUint64(out[at:], from+step)
+		binary.BigEndian.PutUint64(out[at:], from+p.step.distance)
 		return out
 	}
 	// Past all keys with this prefix. From here the prefix is one byte shorter.
@@ -87,7 +94,7 @@ func (p *pages) nextBound() []byte {
 		if p.first[i] < 0xff {
 			out := bytes.Clone(p.first[:i+1])
 			out[i]++
-			p.span, p.stretch = span{prefix: i, distance: 1 << 56}, pageStretch
+			p.step = span{prefix: i, distance: 1 << 56}
 			return out
 		}
 	}
@@ -118,6 +125,24 @@ func spanOf(first, last []byte) span {
 		n++
 	}
 	return span{n, max(1, number(last, n)-number(first, n))}
+}
+
+// scaled is the span in which want keys are expected, if it held found. It changes
+// by a factor of 16 at most: keys are not spread evenly.
+func (s span) scaled(want, found int64) span {
+	const most = 16
+	switch {
+	case found*most < want:
+		s.distance = saturatingMul(s.distance, most)
+	case found > want*most:
+		s.distance /= most
+	case found > want:
+		s.distance /= uint64(found / want)
+	default:
+		s.distance = saturatingMul(s.distance, uint64(want/found))
+	}
+	s.distance = max(1, s.distance)
+	return s
 }
 
 // number reads eight bytes from an index on, as if zeros followed the key.
