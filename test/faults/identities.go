@@ -1,0 +1,129 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// identities are a server's and a client's certificate of one authority, both replaced by each rotate. The client's
+// lies in files.
+type identities struct {
+	caFile, certFile, keyFile string
+
+	authority *x509.Certificate
+	key       *ecdsa.PrivateKey
+
+	mu     sync.Mutex
+	config *tls.Config // of the server
+	serial int64
+}
+
+func newIdentities(dir string) (*identities, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create certificates: %w", err)
+	}
+	i := &identities{caFile: filepath.Join(dir, "ca.pem"), certFile: filepath.Join(dir, "client.pem"), keyFile: filepath.Join(dir, "client-key.pem")}
+	var err error
+	if i.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, fmt.Errorf("create certificates: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "faults CA"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &i.key.PublicKey, i.key)
+	if err != nil {
+		return nil, fmt.Errorf("create certificates: %w", err)
+	}
+	if i.authority, err = x509.ParseCertificate(der); err != nil {
+		return nil, fmt.Errorf("create certificates: %w", err)
+	}
+	if err := replace(i.caFile, "CERTIFICATE", der); err != nil {
+		return nil, err
+	}
+	i.serial = 1
+	return i, i.rotate()
+}
+
+// rotate replaces both certificates. Connections that are open stay so.
+func (i *identities) rotate() error {
+	server, _, _, err := i.issue()
+	if err != nil {
+		return err
+	}
+	_, certificate, key, err := i.issue()
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(i.authority)
+	newest := i.serial
+	i.mu.Lock()
+	i.config = &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{server},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, SessionTicketsDisabled: true,
+		VerifyPeerCertificate: func(_ [][]byte, chains [][]*x509.Certificate) error {
+			if chains[0][0].SerialNumber.Int64() != newest {
+				return errors.New("the client certificate is an old one")
+			}
+			return nil
+		},
+	}
+	i.mu.Unlock()
+	// One after the other, as they are replaced in practice: a reader in between has a pair that does not fit.
+	if err := replace(i.keyFile, "EC PRIVATE KEY", key); err != nil {
+		return err
+	}
+	return replace(i.certFile, "CERTIFICATE", certificate)
+}
+
+func (i *identities) current() *tls.Config {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.config
+}
+
+// issue makes a certificate for this machine, for servers and clients.
+func (i *identities) issue() (pair tls.Certificate, certificate, private []byte, err error) {
+	i.serial++
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(i.serial), Subject: pkix.Name{CommonName: "faults"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err == nil {
+		certificate, err = x509.CreateCertificate(rand.Reader, template, i.authority, &key.PublicKey, i.key)
+	}
+	if err == nil {
+		private, err = x509.MarshalECPrivateKey(key)
+	}
+	if err != nil {
+		return tls.Certificate{}, nil, nil, fmt.Errorf("issue a certificate: %w", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{certificate}, PrivateKey: key}, certificate, private, nil
+}
+
+// replace writes a file in one step.
+func replace(file, kind string, der []byte) error {
+	if err := os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		return fmt.Errorf("write a certificate: %w", err)
+	}
+	return os.Rename(file+".new", file)
+}
