@@ -73,6 +73,7 @@ test: ## Run all tests, with real etcds of every supported minor and the race de
 	@race=$$(tools/race-flag.sh); \
 	  tools/patiently.sh "compiling the tests takes a minute or two the first time" env $(TEST_ENV) go test -count=1 $$race ./...
 	$(call step,8/8,go test of the suites in test/)
+	@tools/need-ip.sh
 	@# -count=1: Go does not see that a program under test, or an example, has changed.
 	@race=$$(tools/race-flag.sh); cd test && \
 	  "$(CURDIR)/tools/patiently.sh" "real clusters, a quarter of an hour" env $(TEST_ENV) go test -count=1 -timeout 40m $$race ./...

@@ -96,7 +96,7 @@ func fromTheFuture(w *world) {
 // smallStorage puts the checkpoint on a file system of its own.
 func smallStorage(w *world) {
 	if os.Getuid() != 0 {
-		w.t.Skip("NOT PROVEN: a full storage needs root, to mount a small file system")
+		notHere(w.t, "a full storage needs root, to mount a small file system")
 	}
 	w.must(os.MkdirAll(w.config.Storage, 0o700))
 	w.run("mount", "-t", "tmpfs", "-o", "size=1m", "faults", w.config.Storage)

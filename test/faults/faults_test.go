@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // scenario is one fault.
 type scenario struct {
 	name    string
-	resumes bool // needs a position that survives the process
+	resumes bool // storage is configured, so the position survives the process
 	size    int  // of the cluster; 0 is 1
 	args    []string
 	load    LoadConfig
@@ -56,9 +56,6 @@ func play(t *testing.T, s scenario, seed uint64, long bool) Verdict {
 	t.Helper()
 	distribution(t)
 	etcdBinary(t)
-	if s.resumes {
-		needResume(t)
-	}
 	start := time.Now()
 	w := newWorld(t, &s, seed, long)
 	if s.prepare != nil {
@@ -90,62 +87,58 @@ func newSeed(t *testing.T) uint64 {
 	return rand.Uint64N(1e9)
 }
 
-// The short form: each fault once. FAULTS_SEED repeats one run's choices.
+// Each fault once; with FAULTS_SOAK again and again for that long, in longer runs, and a table at the end. FAULTS_SEED
+// repeats one run's choices.
 func TestDistributionKeepsItsPromisesUnder(t *testing.T) {
-	if os.Getenv("FAULTS_SOAK") != "" {
-		t.Skip("FAULTS_SOAK is set: the long form does the same more often")
-	}
-	for _, s := range scenarios() {
-		t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) { play(t, s, newSeed(t), false) })
-	}
-}
-
-// The long form: FAULTS_SOAK is how long, but every fault is tried once. A failed run does not end it; the table is
-// printed in any case (with -v, which go test needs for that).
-func TestDistributionKeepsItsPromisesForLong(t *testing.T) {
-	length, err := time.ParseDuration(os.Getenv("FAULTS_SOAK"))
-	if err != nil {
-		t.Skipf("FAULTS_SOAK is not a duration (%q): run `make soak`", os.Getenv("FAULTS_SOAK"))
-	}
-	type tally struct{ runs, failed, skipped, changes, missing, repeats, gaps, snapshots, violations int }
+	text := os.Getenv("FAULTS_SOAK")
+	length, err := time.ParseDuration(text)
+	require.True(t, text == "" || err == nil, "FAULTS_SOAK %q: want a duration, for example 30m", text)
+	long, start := length > 0, time.Now()
 	all := scenarios()
 	tallies := make([]tally, len(all))
-	start := time.Now()
-	for round := 0; time.Since(start) < length; round++ {
+	for round := 0; round == 0 || time.Since(start) < length; round++ {
 		for i, s := range all {
-			if time.Since(start) >= length && round > 0 {
-				break
+			name := strings.ReplaceAll(s.name, " ", "_")
+			if long {
+				name = fmt.Sprintf("%s/%d", name, round)
 			}
-			sum := &tallies[i]
-			t.Run(fmt.Sprintf("%s/%d", strings.ReplaceAll(s.name, " ", "_"), round), func(t *testing.T) {
+			t.Run(name, func(t *testing.T) {
 				var v Verdict
-				defer func() {
-					sum.runs++
-					sum.changes += v.Changes
-					sum.missing += v.Missing
-					sum.repeats += v.Repeats
-					sum.gaps += v.Gaps
-					sum.snapshots += v.Snapshots
-					sum.violations += len(v.Violations)
-					switch {
-					case t.Skipped():
-						sum.skipped++
-					case t.Failed():
-						sum.failed++
-					}
-				}()
-				v = play(t, s, newSeed(t), true)
+				defer func() { tallies[i].add(v, t.Failed()) }()
+				v = play(t, s, newSeed(t), long)
 			})
 		}
 	}
-	var table strings.Builder
-	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "fault\truns\tskipped\tfailed\tchanges\trepeats\tgaps\tin gaps\tsnapshots\tviolations")
+	if long {
+		fmt.Printf("after %v:\n%s", time.Since(start).Round(time.Second), table(all, tallies))
+	}
+}
+
+// tally is the sum of the verdicts on one fault.
+type tally struct{ runs, failed, changes, missing, repeats, gaps, snapshots, violations int }
+
+func (sum *tally) add(v Verdict, failed bool) {
+	sum.runs++
+	if failed {
+		sum.failed++
+	}
+	sum.changes += v.Changes
+	sum.missing += v.Missing
+	sum.repeats += v.Repeats
+	sum.gaps += v.Gaps
+	sum.snapshots += v.Snapshots
+	sum.violations += len(v.Violations)
+}
+
+func table(all []scenario, tallies []tally) string {
+	var text strings.Builder
+	out := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "fault\truns\tfailed\tchanges\trepeats\tgaps\tin gaps\tsnapshots\tviolations")
 	for i, s := range all {
 		sum := tallies[i]
-		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.name, sum.runs-sum.skipped, sum.skipped, sum.failed,
+		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.name, sum.runs, sum.failed,
 			sum.changes, sum.repeats, sum.gaps, sum.missing, sum.snapshots, sum.violations)
 	}
 	_ = out.Flush()
-	fmt.Printf("after %v:\n%s", time.Since(start).Round(time.Second), table.String())
+	return text.String()
 }

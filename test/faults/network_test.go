@@ -102,11 +102,11 @@ func networkFaults() []scenario {
 // another one to the sink.
 func (w *world) isolate() (link string) {
 	if _, err := exec.LookPath("ip"); err != nil || os.Getuid() != 0 {
-		w.t.Skip("NOT PROVEN: network namespaces need root and the program ip")
+		notHere(w.t, "network namespaces need root and the program ip")
 	}
 	name := fmt.Sprintf("flt%d", os.Getpid())
 	if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
-		w.t.Skipf("NOT PROVEN: network namespaces do not work here: %s", out)
+		notHere(w.t, "network namespaces do not work here: "+string(out))
 	}
 	w.t.Cleanup(func() { w.run("ip", "netns", "del", name) })
 	// 198.18.0.0/15 is reserved for tests of networks (RFC 2544).

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,17 +23,23 @@ const (
 	lastKey  = "/the-end"
 )
 
-// binary is a program that a variable points at. In CI nothing may be missing.
+// binary is a program that a variable points at.
 func binary(t *testing.T, variable, below, remedy string) string {
 	t.Helper()
 	path := filepath.Join(os.Getenv(variable), below)
 	if info, err := os.Stat(path); os.Getenv(variable) == "" || err != nil || info.IsDir() {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s/%s is missing (%q), and CI must skip nothing", variable, below, path)
-		}
-		t.Skipf("%s/%s is missing (%q): %s", variable, below, path, remedy)
+		notHere(t, fmt.Sprintf("%s/%s is missing (%q): %s", variable, below, path, remedy))
 	}
 	return path
+}
+
+// notHere skips a scenario that this machine cannot play. CI must skip nothing.
+func notHere(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal("CI must skip nothing: " + why)
+	}
+	t.Skip("NOT PROVEN: " + why)
 }
 
 func etcdBinary(t *testing.T) string {
@@ -44,39 +47,6 @@ func etcdBinary(t *testing.T) string {
 }
 
 func distribution(t *testing.T) string { return binary(t, "OTELCOL_ETCD", "", "run `make build`") }
-
-// needResume skips with a distribution from before the receiver could store its position.
-// TODO: remove, with its calls, as soon as `storage` is there.
-func needResume(t *testing.T) {
-	t.Helper()
-	why := cannotResume(distribution(t))
-	if why != "" {
-		t.Skipf("NOT PROVEN: this distribution cannot store its position, so this fault was not tried: %s", why)
-	}
-}
-
-var cannotResume = func() func(program string) string {
-	var once sync.Once
-	var why string
-	return func(program string) string {
-		once.Do(func() {
-			file, err := os.CreateTemp("", "faults-*.yaml")
-			if err != nil {
-				why = err.Error()
-				return
-			}
-			defer func() { _ = os.Remove(file.Name()) }()
-			_, _ = file.WriteString("receivers: {etcd: {storage: file_storage, watch: {start: resume, on_compaction: resync}}}\n" +
-				"exporters: {nop: {}}\nextensions: {file_storage: {directory: /tmp}}\n" +
-				"service: {extensions: [file_storage], pipelines: {logs: {receivers: [etcd], exporters: [nop]}}}\n")
-			_ = file.Close()
-			if out, err := exec.Command(program, "validate", "--config", file.Name()).CombinedOutput(); err != nil {
-				why = strings.TrimSpace(string(out))
-			}
-		})
-		return why
-	}
-}()
 
 // world is all that one run of a scenario needs.
 type world struct {
