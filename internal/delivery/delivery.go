@@ -52,7 +52,8 @@ type Deliverer struct {
 // Deliver returns nil once the pipeline has accepted all of logs. It waits and
 // offers them again while they are refused for now; meanwhile the caller reads
 // nothing, which is the back-pressure. It returns a *RefusedError if they are
-// refused for good, and the cause of ctx if that ends first. logs becomes read
+// refused for good, and the cause of ctx if that ends first; then it is not known
+// whether the pipeline has them. logs becomes read
 // only: a pipeline that changes records must change a copy, or the next attempt
 // would offer what the first one made of them.
 func (d *Deliverer) Deliver(ctx context.Context, logs plog.Logs) error {
@@ -74,7 +75,7 @@ func (d *Deliverer) offer(ctx context.Context, logs plog.Logs) (int, error) {
 	started := time.Now()
 	for attempt := 0; ; attempt++ {
 		offered := time.Now()
-		err := d.Next.ConsumeLogs(ctx, logs)
+		err := d.consume(ctx, logs)
 		d.Duration.Record(ctx, time.Since(offered).Seconds())
 		if err == nil {
 			if attempt > 0 {
@@ -106,6 +107,17 @@ func (d *Deliverer) offer(ctx context.Context, logs plog.Logs) (int, error) {
 		case <-time.After(delay):
 		}
 	}
+}
+
+// Grace is how long an offer that is under way when ctx ends may wait for its
+// answer: an export that is cut off then may have arrived, and would come twice.
+const Grace = 2 * time.Second
+
+func (d *Deliverer) consume(ctx context.Context, logs plog.Logs) error {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(Grace, cancel) })()
+	return d.Next.ConsumeLogs(lasting, logs)
 }
 
 func (d *Deliverer) backOff() backoff.BackOff {

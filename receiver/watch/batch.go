@@ -291,6 +291,7 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 		s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count))
 		return nil
 	case !errors.As(err, &refused):
+		s.unsure = true
 		return err
 	case s.StopWhenRefused:
 		s.stopped = true
@@ -310,7 +311,7 @@ const lastFlush = 2 * time.Second
 // not take in time is read again by the next session.
 func (s *session) flushLast(ctx context.Context) {
 	s.pending.timer.Stop()
-	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil || s.stopped {
+	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil || s.stopped || s.unsure {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)

@@ -31,8 +31,8 @@ const (
 	// behindBy is from how many revisions on segments pay.
 	behindBy = 5000
 	// maxSegments is how many watchers one window has at most. etcd looks at up to
-	// 512 in a scan, those of other clients among them. The first window is narrower:
-	// it shows whether what comes is as large as what was seen.
+	// 512 in a scan, those of other clients among them. The first window of a large
+	// store is narrower: it shows whether what comes is as large as what was seen.
 	maxSegments   = 100
 	firstSegments = 16
 	widen         = 8
@@ -88,7 +88,11 @@ func (s *session) behind(b *burst) *backlog {
 	if !b.whole || b.revisions < batchRevisions-1 || b.tip-b.last < behindBy || !s.trustsProgress() || s.narrowness >= firstSegments {
 		return nil
 	}
-	return &backlog{tip: b.tip, span: b.last - b.first + 1, cost: b.bytes, width: firstSegments}
+	width := int64(firstSegments)
+	if s.stored > 0 && 2*s.stored <= windowBytes {
+		width = maxSegments // all events, with their previous values, cannot be more than that
+	}
+	return &backlog{tip: b.tip, span: b.last - b.first + 1, cost: b.bytes, width: width}
 }
 
 // catchUp reads a backlog window by window. Between two windows etcd rests for as

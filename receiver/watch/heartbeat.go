@@ -41,7 +41,7 @@ func (s *session) alive(ctx context.Context) error {
 	if err != nil && !etcdclient.IsDenied(err) {
 		return s.explain(err, s.conn)
 	}
-	s.version = status.GetVersion()
+	s.version, s.stored = status.GetVersion(), status.GetDbSizeInUse()
 	s.lag.tip(status.GetHeader().GetRevision())
 	s.tellLag(ctx)
 	return nil

@@ -32,9 +32,11 @@ type session struct {
 	pending *batch
 	resumed resumed
 	version string // of etcd, "" if not known
+	stored  int64  // bytes that etcd's database uses, 0 if not known
 	// answers: the stream has answered a request for progress; unanswered counts those after the last response.
 	answers    bool
 	unanswered int
+	unsure     bool // whether the pipeline has the batch: the offer was cut off
 	stopped    bool // the pipeline refused for good, and that ends the stream
 }
 

@@ -96,12 +96,10 @@ func (c *Collector) Kill() error {
 // Stop ends the process in order.
 func (c *Collector) Stop() error {
 	const grace = 20 * time.Second
-	select {
-	case <-c.proc.Done():
+	if c.HasEnded() {
 		return errors.New("the collector had ended by itself: " + c.proc.Tail())
-	default:
-		return c.proc.Stop(grace)
 	}
+	return c.proc.Stop(grace)
 }
 
 // Close makes sure that nothing runs.
@@ -119,6 +117,16 @@ func (c *Collector) Runs() []Run { return c.runs }
 
 // Ended is closed when the present process has ended.
 func (c *Collector) Ended() <-chan struct{} { return c.proc.Done() }
+
+// HasEnded tells whether it has.
+func (c *Collector) HasEnded() bool {
+	select {
+	case <-c.proc.Done():
+		return true
+	default:
+		return false
+	}
+}
 
 // Log counts what the present process logged.
 func (c *Collector) Log() *collectorLog { return c.log }
