@@ -40,7 +40,9 @@ func (m *memoryStorage) GetClient(context.Context, component.Kind, component.ID,
 	return m, m.err
 }
 
-func (m *memoryStorage) Get(_ context.Context, key string) ([]byte, error) { return m.entries[key], nil }
+func (m *memoryStorage) Get(_ context.Context, key string) ([]byte, error) {
+	return m.entries[key], nil
+}
 
 func (m *memoryStorage) Batch(_ context.Context, ops ...*storage.Operation) error {
 	for _, op := range ops {
