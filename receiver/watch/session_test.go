@@ -32,17 +32,18 @@ type fakeWatch struct {
 	version  string // what Status says; "" denies it
 	progress int64  // the answer to a request for progress; 0 gives none, once
 	scripts  [][]*pb.WatchResponse
+	// What streams without a script send, cut into fragments or whole.
+	cut, whole []*pb.WatchResponse
 	// settings changes the watcher before it runs.
 	settings func(*Watcher)
 	// What Range says: see resumed_test.go.
 	stored              *mvccpb.KeyValue
 	revision, compacted int64
 
-	mu        sync.Mutex
-	starts    []int64 // the start revisions that were asked for
-	fragments []bool  // whether these streams were to be cut
-	frozen    bool    // Status does not answer
-	denied    bool    // the user may not read
+	mu     sync.Mutex
+	starts []int64 // the start revisions that were asked for
+	frozen bool    // Status does not answer
+	denied bool    // the user may not read
 }
 
 func (f *fakeWatch) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
@@ -66,10 +67,13 @@ func (f *fakeWatch) Watch(stream pb.Watch_WatchServer) error {
 	}
 	f.mu.Lock()
 	f.starts = append(f.starts, request.GetCreateRequest().StartRevision)
-	f.fragments = append(f.fragments, request.GetCreateRequest().Fragment)
 	var script []*pb.WatchResponse
 	if n := len(f.starts); n <= len(f.scripts) {
 		script = f.scripts[n-1]
+	} else if request.GetCreateRequest().Fragment {
+		script = f.cut
+	} else {
+		script = f.whole
 	}
 	f.mu.Unlock()
 	for _, r := range script {
