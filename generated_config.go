@@ -31,7 +31,7 @@ func NewDefaultStatusConfig() StatusConfig {
 	}
 }
 
-// WatchBatchConfig when a batch of changes is handed to the pipeline. A revision is never split by these bounds.
+// WatchBatchConfig when a batch of changes is handed to the pipeline. A revision is not split by these bounds, unless it alone has more than twice as much and more than 2,048 changes or 2 MiB.
 type WatchBatchConfig struct {
 	// A batch is closed when the keys and values in it reach this many bytes.
 	MaxBytes int `mapstructure:"max_bytes"`
@@ -54,7 +54,7 @@ func NewDefaultWatchBatchConfig() WatchBatchConfig {
 
 // WatchConfig key changes as log records (logs pipeline).
 type WatchConfig struct {
-	// When a batch of changes is handed to the pipeline. A revision is never split by these bounds.
+	// When a batch of changes is handed to the pipeline. A revision is not split by these bounds, unless it alone has more than twice as much and more than 2,048 changes or 2 MiB.
 	Batch WatchBatchConfig `mapstructure:"batch"`
 	// Whether key changes are watched.
 	Enabled bool `mapstructure:"enabled"`

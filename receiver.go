@@ -143,7 +143,7 @@ func (r *etcdReceiver) watcher() *watch.Watcher {
 	return &watch.Watcher{
 		Settings: watch.Settings{
 			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv, Heartbeat: watch.Heartbeat, PermissionCheck: watch.PermissionCheck, Stall: watch.Stall,
-			Batch: watch.Bounds{MaxRecords: c.Batch.MaxRecords, MaxBytes: c.Batch.MaxBytes, MaxDelay: c.Batch.MaxDelay},
+			Batch: watch.Bounds{MaxRecords: c.Batch.MaxRecords, MaxBytes: c.Batch.MaxBytes, MaxDelay: c.Batch.MaxDelay, WholeRecords: watch.WholeRecords, WholeBytes: watch.WholeBytes},
 			Start: watch.Start(c.Start), StartRevision: c.StartRevision, InitialSnapshot: c.InitialSnapshot,
 			OnCompaction:    watch.OnCompaction(c.OnCompaction),
 			StopWhenRefused: r.config.OnPermanentError == "stop",

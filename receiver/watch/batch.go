@@ -21,18 +21,25 @@ import (
 )
 
 // Bounds say when a batch is full. They are checked between revisions; a revision
-// that is larger than hugeRevision batches alone goes out in parts.
+// that alone is larger than two batches, and than WholeRecords or WholeBytes, goes
+// out in parts.
 type Bounds struct {
 	MaxRecords int
 	MaxBytes   int // of records, estimated
 	MaxDelay   time.Duration
+	// See the constants.
+	WholeRecords, WholeBytes int
 }
 
-// hugeRevision: a transaction has 128 operations unless etcd was told otherwise,
-// but one range delete or one expired lease is one revision with any number of
-// deletes. Memory must be bounded, and a gRPC backend refuses a message above
-// 4 MiB, so such a revision is not kept in one piece.
-const hugeRevision = 2
+// A revision up to this is never split, however small the batches are. A
+// transaction has 128 operations unless etcd was told otherwise, but one range
+// delete or one expired lease is one revision with any number of deletes. Memory
+// must be bounded, and a gRPC backend refuses a message above 4 MiB, so such a
+// revision is not kept in one piece.
+const (
+	WholeRecords = 2048
+	WholeBytes   = 2 << 20
+)
 
 // batch collects changes until it is full or old enough.
 type batch struct {
@@ -84,7 +91,7 @@ func (b *batch) full() bool {
 
 // huge tells whether the open revision alone is more than a batch should be.
 func (b *batch) huge() bool {
-	return b.len()-b.startLen >= hugeRevision*b.bounds.MaxRecords || b.bytes()-b.startBytes >= hugeRevision*b.bounds.MaxBytes
+	return b.len()-b.startLen >= max(2*b.bounds.MaxRecords, b.bounds.WholeRecords) || b.bytes()-b.startBytes >= max(2*b.bounds.MaxBytes, b.bounds.WholeBytes)
 }
 
 // open tells whether the last revision may go on in the next response.
