@@ -216,8 +216,6 @@ func (r *etcdReceiver) queueEvents(ctx context.Context, logs plog.Logs) {
 	}
 }
 
-var stageRefused = metric.WithAttributeSet(attribute.NewSet(attribute.String("stage", "refused")))
-
 func (r *etcdReceiver) deliverEvents(ctx context.Context) {
 	deliverer := r.deliverer()
 	for {
@@ -256,7 +254,7 @@ func (r *etcdReceiver) deliver(ctx context.Context, deliverer *delivery.Delivere
 	if refused := (*delivery.RefusedError)(nil); errors.As(err, &refused) {
 		lost = refused.Records
 	}
-	r.telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(lost), stageRefused)
+	r.telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(lost), delivery.StageRefused)
 	r.settings.Logger.Error("events of the cluster are lost: the pipeline did not take them", zap.Int("events", lost), zap.Error(err))
 }
 

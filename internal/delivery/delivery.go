@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 )
@@ -37,6 +38,9 @@ func (e *RefusedError) Error() string {
 
 // Unwrap gives the pipeline's own error.
 func (e *RefusedError) Unwrap() error { return e.Cause }
+
+// StageRefused is the attribute of what was lost because the pipeline refused it.
+var StageRefused = metric.WithAttributeSet(attribute.NewSet(attribute.String("stage", "refused")))
 
 // Deliverer delivers to one pipeline. It may be shared by goroutines.
 type Deliverer struct {

@@ -305,7 +305,7 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 		return fmt.Errorf("%w: %w", ErrStopped, refused)
 	}
 	s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count-refused.Records))
-	s.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), stageRefused)
+	s.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), delivery.StageRefused)
 	s.Logger.Error("changes were refused for good", zap.Error(refused))
 	gap.Count, gap.Reason = refused.Records, metadata.AttributeEtcdGapReasonRefused
 	return s.gap(ctx, gap)

@@ -78,7 +78,4 @@ func newAttributes(prefix string) attributes {
 	return attributes{metric.WithAttributeSet(attribute.NewSet(attribute.String("prefix", prefix)))}
 }
 
-var (
-	sourceWatch  = metric.WithAttributeSet(attribute.NewSet(attribute.String("source", "watch")))
-	stageRefused = metric.WithAttributeSet(attribute.NewSet(attribute.String("stage", "refused")))
-)
+var sourceWatch = metric.WithAttributeSet(attribute.NewSet(attribute.String("source", "watch")))
