@@ -38,7 +38,7 @@ const (
 	widen         = 8
 	// windowBytes bounds what the segments of one window have together, here and in
 	// etcd, which makes a whole segment at once.
-	windowBytes = 64 << 20
+	windowBytes = 32 << 20
 	// progressEvery is how often a silent segment is asked for. It has nothing to
 	// send when no change of the prefix lies in it.
 	progressEvery = 100 * time.Millisecond
