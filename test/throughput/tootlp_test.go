@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"google.golang.org/grpc"
@@ -29,6 +30,7 @@ var exporters = []exported{
 	{"ours_gzip", 1, oursExported("gzip")},
 	{"clientv3_batched", 1, rivalExported(batchRecords)},
 	{"clientv3_one_by_one", 10, rivalExported(1)},
+	{"ready_records", 1, readyExported},
 }
 
 // oursExported measures the process of the distribution. etcd is frozen while the
@@ -60,16 +62,8 @@ func oursExported(compression string) func(*testing.B, *server, *sink, int64, in
 // rivalExported measures this process.
 func rivalExported(batch int) func(*testing.B, *server, *sink, int64, int) usage {
 	return func(b *testing.B, s *server, to *sink, first int64, events int) usage {
-		conn, err := grpc.NewClient(to.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		client := plogotlp.NewGRPCClient(conn)
-		export := func(ctx context.Context, logs plog.Logs) error {
-			_, err := client.Export(ctx, plogotlp.NewExportRequestFromLogs(logs))
-			return err
-		}
+		export, hangUp := otlpClient(b, to)
+		defer hangUp()
 		m := meter{etcd: s.PID()}
 		idle := m.idle(b, 300*time.Millisecond)
 		before := m.now(b)
@@ -84,6 +78,51 @@ func rivalExported(batch int) func(*testing.B, *server, *sink, int64, int) usage
 		}
 		return used
 	}
+}
+
+// readyExported is the floor of any receiver: our records, made before, are only
+// exported.
+func readyExported(b *testing.B, s *server, to *sink, first int64, events int) usage {
+	var ready []plog.Logs
+	made, all := 0, make(chan struct{})
+	stop := startOurs(context.Background(), b, s, from(first, nil), func(_ context.Context, logs plog.Logs) error {
+		ready = append(ready, logs)
+		if made += logs.LogRecordCount(); made == events {
+			close(all)
+		}
+		return nil
+	})
+	select {
+	case <-all:
+	case <-time.After(patience):
+		b.Fatalf("%s are over, the records are not made", patience)
+	}
+	stop()
+	export, hangUp := otlpClient(b, to)
+	defer hangUp()
+	m := meter{etcd: s.PID()}
+	idle := m.idle(b, 300*time.Millisecond)
+	before := m.now(b)
+	for _, logs := range ready {
+		if err := export(context.Background(), logs); err != nil {
+			b.Fatal(err)
+		}
+	}
+	to.wait(b, events, patience)
+	return m.now(b).since(before, idle)
+}
+
+// otlpClient is a bare OTLP client of this process.
+func otlpClient(b *testing.B, to *sink) (export consumer.ConsumeLogsFunc, hangUp func()) {
+	conn, err := grpc.NewClient(to.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	client := plogotlp.NewGRPCClient(conn)
+	return func(ctx context.Context, logs plog.Logs) error {
+		_, err := client.Export(ctx, plogotlp.NewExportRequestFromLogs(logs))
+		return err
+	}, func() { _ = conn.Close() }
 }
 
 // BenchmarkToOTLP tells what a change costs from the wire until a backend in
