@@ -1,0 +1,14 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bpf has the programs that run in the kernel, and all that knows of
+// them: their maps, their links, the ring and the layout of its records.
+//
+//	etcd.bpf.c  functions of etcd (uprobes): requests.h, streams.h
+//	record.h    what the programs write into the ring
+//	process.h   what they are told: processes, and where things lie in an executable
+//	go.h        how Go lies in registers and memory; peer.h, who asks
+//
+// The objects are committed, so that nobody who builds a collector needs clang;
+// `make generate` compiles them.
+package bpf

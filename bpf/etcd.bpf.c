@@ -1,0 +1,46 @@
+//go:build ignore
+
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The programs that are attached to functions of etcd. They use no type of the kernel but pt_regs, so that they load
+ * where there is no BTF.
+ */
+#include "streams.h"
+
+char license_text[] SEC("license") = "Dual MIT/GPL";
+
+/* What Go must know is kept in the BTF by being mentioned. */
+const struct request *tell_request __attribute__((unused));
+const struct inner *tell_inner __attribute__((unused));
+const struct failure *tell_failure __attribute__((unused));
+const enum record_kind *tell_record_kind __attribute__((unused));
+const enum record_flags *tell_record_flags __attribute__((unused));
+const enum counter *tell_counter __attribute__((unused));
+const enum layout *tell_layout __attribute__((unused));
+const enum stream_type *tell_stream_type __attribute__((unused));
+
+#define PROBE(name, call)                   \
+	SEC("uprobe.multi")                 \
+	int name(struct pt_regs *ctx)       \
+	{                                   \
+		guard();                    \
+		call;                       \
+		unguard();                  \
+		return 0;                   \
+	}
+
+PROBE(unary_served, on_served(ctx))
+PROBE(unary_begun, on_begun(ctx))
+PROBE(unary_answered, on_answered(ctx))
+PROBE(unary_failed, on_failure(ctx, false))
+PROBE(unary_failed_checked, on_failure(ctx, true))
+PROBE(unary_context_error, on_context_error(ctx))
+PROBE(unary_user, on_user(ctx))
+/* v3rpc.(*serverWatchStream).isWatchPermitted(wcr) */
+PROBE(watch_created, on_stream(ctx, STREAM_WATCH, GO_REG0(ctx), GO_REG1(ctx)))
+/* etcdserver.(*EtcdServer).LeaseRenew(ctx, id): the id is the request */
+PROBE(lease_renewed, on_stream(ctx, STREAM_KEEPALIVE, GO_REG2(ctx), GO_REG3(ctx)))
+/* v3rpc.(*maintenanceServer).Snapshot(sr, srv), v3rpc.(*kvServer).RangeStream(r, rs) */
+PROBE(snapshot_begun, on_stream(ctx, STREAM_SNAPSHOT, GO_REG3(ctx), GO_REG1(ctx)))
+PROBE(range_stream_begun, on_stream(ctx, STREAM_RANGE, GO_REG3(ctx), GO_REG1(ctx)))

@@ -1,0 +1,267 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// Options are what the programs are loaded with.
+type Options struct {
+	RingBytes   int           // size of the ring: a power of two, a multiple of the page size
+	SlowRequest time.Duration // a request that takes as long always leaves; 0: none does for that
+	Sample      float64       // which part of the requests leaves that need not
+}
+
+// Programs are the loaded programs with their maps. Nothing is attached yet.
+type Programs struct {
+	objects etcdObjects
+	ring    *ringbuf.Reader
+	record  ringbuf.Record // of Drain
+	multi   bool           // one link for all addresses: uprobe_multi, Linux 6.6
+}
+
+// Load puts the programs into the kernel. The errors are those of the kernel; a
+// caller who may not do this learns why from internal/privilege.
+func Load(o Options) (*Programs, error) {
+	spec, err := loadEtcd()
+	if err != nil {
+		return nil, err
+	}
+	p := &Programs{multi: features.HaveBPFLinkUprobeMulti() == nil}
+	spec.Maps[etcdMapRecords].MaxEntries = uint32(o.RingBytes)
+	slow := uint64(math.MaxUint64)
+	if o.SlowRequest > 0 {
+		slow = uint64(o.SlowRequest)
+	}
+	for name, value := range map[string]any{
+		etcdVarSlowRequest: slow,
+		etcdVarSampleBelow: uint32(min(max(o.Sample, 0), 1) * math.MaxUint32),
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("constant %s: %w", name, err)
+		}
+	}
+	if !p.multi {
+		for _, program := range spec.Programs {
+			program.AttachType = ebpf.AttachNone
+		}
+	}
+	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
+		return nil, err
+	}
+	if p.ring, err = ringbuf.NewReader(p.objects.Records); err != nil {
+		return nil, errors.Join(err, p.objects.Close())
+	}
+	p.ring.SetDeadline(time.Unix(1, 0)) // long past: never wait
+	return p, nil
+}
+
+// Probe is a place to attach to.
+type Probe struct {
+	Program Program
+	Offset  uint64 // in the file
+}
+
+// Attach puts probes into one process. exe is a path of its executable, such as
+// /proc/PID/exe. Close the Attachment to take them out again; the kernel does so
+// when the collector ends, however it ends.
+func (p *Programs) Attach(exe string, pid int, probes []Probe) (*Attachment, error) {
+	file, err := link.OpenExecutable(exe)
+	if err != nil {
+		return nil, err
+	}
+	a := &Attachment{}
+	for _, probe := range probes {
+		l, err := p.attach(file, pid, probe)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("attach %s: %w", probe.Program, err), a.Close())
+		}
+		a.links = append(a.links, l)
+	}
+	return a, nil
+}
+
+func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Link, error) {
+	program, err := p.program(probe.Program)
+	if err != nil {
+		return nil, err
+	}
+	if p.multi {
+		return file.UprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: []uint64{probe.Offset}, PID: uint32(pid)})
+	}
+	return file.Uprobe("", program, &link.UprobeOptions{Address: probe.Offset, PID: pid})
+}
+
+func (p *Programs) program(name Program) (*ebpf.Program, error) {
+	all := p.objects.etcdPrograms
+	found, ok := map[Program]*ebpf.Program{
+		UnaryServed: all.UnaryServed, UnaryBegun: all.UnaryBegun, UnaryAnswered: all.UnaryAnswered,
+		UnaryFailed: all.UnaryFailed, UnaryFailedChecked: all.UnaryFailedChecked, UnaryContextError: all.UnaryContextError,
+		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, LeaseRenewed: all.LeaseRenewed,
+		SnapshotBegun: all.SnapshotBegun, RangeStreamBegun: all.RangeStreamBegun,
+	}[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no program %s", name)
+	}
+	return found, nil
+}
+
+// Attachment is the probes in one process.
+type Attachment struct{ links []link.Link }
+
+// Close takes the probes out. It waits until no thread is in one of them: 150 ms
+// each where the kernel has no uprobe_multi, so all at the same time.
+func (a *Attachment) Close() error {
+	errs := make(chan error, len(a.links))
+	for _, l := range a.links {
+		go func() { errs <- l.Close() }()
+	}
+	var all error
+	for range a.links {
+		all = errors.Join(all, <-errs)
+	}
+	a.links = nil
+	return all
+}
+
+// PutBinary tells the programs about an executable.
+func (p *Programs) PutBinary(id uint32, b *Binary, operations map[OperationKey]Operation) error {
+	if err := p.objects.Binaries.Put(id, b); err != nil {
+		return fmt.Errorf("binary %d: %w", id, err)
+	}
+	for key, o := range operations {
+		key.Binary = id
+		if err := p.objects.Operations.Put(&key, &o); err != nil {
+			return fmt.Errorf("operation %d of binary %d: %w", o.Code, id, err)
+		}
+	}
+	return nil
+}
+
+// PutProcess tells the programs about a process, or changes what they know of it.
+// Its requests are recorded from now on.
+func (p *Programs) PutProcess(pid int, is Process) error {
+	return p.objects.Processes.Put(uint32(pid), &is)
+}
+
+// RemoveProcess makes the programs forget a process and what they counted of it.
+func (p *Programs) RemoveProcess(pid int) error {
+	err := p.objects.Processes.Delete(uint32(pid))
+	var key etcdDistributionKey
+	var gone []etcdDistributionKey
+	var values []etcdDistribution
+	for all := p.objects.Distributions.Iterate(); all.Next(&key, &values); {
+		if key.Tgid == uint32(pid) {
+			gone = append(gone, key)
+		}
+	}
+	for _, key := range gone {
+		err = errors.Join(err, p.objects.Distributions.Delete(&key))
+	}
+	return err
+}
+
+// Bounds are the upper ends of the buckets of a Distribution, the last one apart,
+// which has none.
+var Bounds = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// Distribution is how long the requests of one kind took, since the process was
+// put. Only requests that succeeded are in it.
+type Distribution struct {
+	PID       uint32
+	Kind      Kind
+	Operation uint8
+	Sum       time.Duration
+	Count     [len(Bounds) + 1]uint64
+}
+
+// Distributions reads all, in no order.
+func (p *Programs) Distributions() ([]Distribution, error) {
+	var all []Distribution
+	var key etcdDistributionKey
+	var cpus []etcdDistribution
+	entries := p.objects.Distributions.Iterate()
+	for entries.Next(&key, &cpus) {
+		d := Distribution{PID: key.Tgid, Kind: Kind(key.Kind), Operation: key.Operation}
+		for _, c := range cpus {
+			d.Sum += time.Duration(c.Sum)
+			for i, n := range c.Count {
+				d.Count[i] += n
+			}
+		}
+		all = append(all, d)
+	}
+	return all, entries.Err()
+}
+
+// Counters are what the programs count, since Load.
+type Counters struct {
+	Sent       uint64 // records that are in the ring, or were
+	Lost       uint64 // records for which the ring had no room
+	Unreadable uint64 // reads of etcd's memory that failed
+	NoPeer     uint64 // requests in whose context no client was found
+	Unfinished uint64 // requests of etcd 3.4 whose end was not seen
+}
+
+// Counters reads them.
+func (p *Programs) Counters() (Counters, error) {
+	var c Counters
+	for which, to := range map[etcdCounter]*uint64{
+		etcdCounterCOUNT_SENT: &c.Sent, etcdCounterCOUNT_LOST: &c.Lost, etcdCounterCOUNT_UNREADABLE: &c.Unreadable,
+		etcdCounterCOUNT_NO_PEER: &c.NoPeer, etcdCounterCOUNT_UNFINISHED: &c.Unfinished,
+	} {
+		var cpus []uint64
+		if err := p.objects.Counters.Lookup(uint32(which), &cpus); err != nil {
+			return c, err
+		}
+		for _, n := range cpus {
+			*to += n
+		}
+	}
+	return c, nil
+}
+
+// Drain hands over the records that lie in the ring and does not wait for more:
+// nobody is woken for a record, because that would cost etcd more than all else.
+// Call it every few milliseconds. raw is used again for the next record. It
+// returns os.ErrClosed after Close.
+func (p *Programs) Drain(each func(raw []byte)) error {
+	for {
+		err := p.ring.ReadInto(&p.record)
+		switch {
+		case err == nil:
+			each(p.record.RawSample)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// Pending is how many bytes lie in the ring.
+func (p *Programs) Pending() int { return p.ring.AvailableBytes() }
+
+// Close ends Read and takes everything out of the kernel that is not attached.
+func (p *Programs) Close() error {
+	return errors.Join(p.ring.Close(), p.objects.Close())
+}

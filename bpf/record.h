@@ -1,0 +1,103 @@
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What the programs write into the ring. record.go reads it; a test holds its offsets against the BTF of these structs.
+ * All numbers are of the host's byte order. Lengths are those of etcd; "kept" is how much of it lies in data.
+ */
+#pragma once
+
+#include "kernel.h"
+
+enum record_kind {
+	RECORD_REQUEST = 1, /* struct request: a unary request as etcd has served it */
+	RECORD_INNER,	    /* struct inner: an operation of the transaction whose record came last on this goroutine */
+	RECORD_FAILURE,	    /* struct failure: why the request failed whose record came last on this goroutine */
+	RECORD_STREAM,	    /* struct request: a request on a stream, as it begins */
+	RECORD_SYNC,	    /* struct sync: a slow sync of a file */
+};
+
+enum record_flags {
+	REQUEST_FAILED = 1 << 0,     /* there is no response */
+	REQUEST_PARTIAL = 1 << 1,    /* something could not be read: its field has no value */
+	REQUEST_SLOW = 1 << 2,
+	REQUEST_BY_KTIME = 1 << 3,   /* ext is the start in ns of the kernel's monotonic clock, and wall is 0 */
+	REQUEST_TEXT_ADDR = 1 << 4,  /* client is text "ip:port", not bytes */
+	INNER_ELSE = 1 << 5,	     /* of the failure branch */
+	REQUEST_SAMPLED = 1 << 6,    /* one of many */
+};
+
+#define UNKNOWN (-1LL) /* a number that the request does not have */
+
+struct header {
+	__u8 kind;
+	__u8 operation; /* struct operation.code; 0 where the type of the request is not known */
+	__u16 flags;
+	__u32 tgid;
+	__u32 tid;
+	__u32 reserved;
+	__u64 goroutine; /* address of its g; 0 where it is not known */
+	__u64 ktime;	 /* ns, CLOCK_MONOTONIC */
+};
+
+#define CLIENT_MAX 48
+#define NAME_MAX 64
+#define DATA_SMALL 64
+#define DATA_LARGE 512
+
+/* Most keys are short, and ring space is time: a record comes in two sizes. */
+struct request {
+	struct header h;
+	__u64 wall, ext; /* Go's time.Time of the start: time/time.go */
+	__u64 cluster, member, revision; /* of the response's header */
+	__s64 number;	 /* of the request: struct operation.number */
+	__s64 count;	 /* of the response: struct operation.count */
+	__s64 answer;	 /* of the response: struct operation.answer */
+	__s64 value_len;
+	__s32 key_len, end_len; /* -1: none */
+	__u16 key_kept, end_kept; /* data: key, then end of the range, or the name of the method if operation is 0 */
+	__u16 client_port;
+	__u8 client_len, user_len, subject_len;
+	__u8 reserved[7];
+	__u8 client[CLIENT_MAX];
+	__u8 user[NAME_MAX];
+	__u8 subject[NAME_MAX]; /* common name of the client's certificate */
+	__u8 data[DATA_SMALL];
+};
+
+struct large_request {
+	struct request r; /* its data continues in more */
+	__u8 more[DATA_LARGE - DATA_SMALL];
+};
+
+struct inner {
+	struct header h;
+	__u32 index; /* in its branch */
+	__s32 key_len, end_len;
+	__u16 key_kept, end_kept;
+	__s64 value_len;
+	__s64 number; /* the lease of a put */
+	__u8 data[DATA_LARGE];
+};
+
+#define MESSAGE_MAX 120
+
+struct failure {
+	struct header h;
+	__u32 code; /* gRPC's */
+	__u32 message_len;
+	__u8 message[MESSAGE_MAX];
+};
+
+#define FILE_MAX 48
+
+enum file_kind { FILE_OTHER, FILE_WAL, FILE_BACKEND, FILE_KINDS };
+
+struct sync {
+	struct header h; /* ktime is the end; operation is enum file_kind */
+	__u64 duration;	 /* ns */
+	__u64 inode;
+	__u64 written; /* bytes since the last sync of a file that only grows */
+	__u32 device;
+	__u32 name_len;
+	__u8 name[FILE_MAX];
+};

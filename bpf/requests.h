@@ -1,0 +1,442 @@
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Unary requests: one trap for each that succeeds.
+ *
+ * etcd 3.5 and later calls v3rpc.logUnaryRequestStats at the end of each, with context, method, start, request and
+ * response. 3.4 does so at debug level only: there the interceptor's closure is the beginning and gRPC's sendResponse
+ * the end. What failed, and why, is told by functions that run for failures only.
+ *
+ * All programs sit on the conditional jump of the stack check: the arguments are still in registers, and the kernel
+ * emulates it, one trap of about 0.6 us; the first instruction would be stepped over with a second trap, 9 us.
+ */
+#pragma once
+
+#include "peer.h"
+
+/* A request that has been served, or has failed. */
+struct served {
+	__u64 ctx, method; /* method: address of the string */
+	__u64 wall, ext;
+	__u64 request_type, request;
+	__u64 response;
+	__s64 number; /* what op->number tells, where that is in no message */
+	__u16 flags;
+};
+
+/* Buckets of the durations of requests and syncs, ns: those of the histograms that leave. */
+#define BUCKETS 16
+const volatile __u64 bounds[BUCKETS] = {
+	100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 25000000,
+	50000000, 100000000, 250000000, 500000000, 1000000000, 2500000000, 5000000000, 10000000000,
+};
+
+struct distribution_key {
+	__u32 tgid;
+	__u8 kind; /* enum record_kind */
+	__u8 operation;
+	__u16 reserved;
+};
+
+struct distribution {
+	__u64 sum; /* ns */
+	__u64 count[BUCKETS + 1];
+};
+
+/* All that succeeds is counted here, whether it leaves as a record or not. What fails leaves always. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, PROCESSES_MAX * 64);
+	__type(key, struct distribution_key);
+	__type(value, struct distribution);
+} distributions SEC(".maps");
+
+const volatile __u64 slow_request = 100000000; /* ns */
+const volatile __u32 sample_below = 0;	       /* of 2^32: a fast read leaves if its random number is below */
+
+/* The user of the request that this goroutine is at. */
+struct goroutine {
+	__u32 tgid, reserved;
+	__u64 g;
+};
+
+struct user {
+	__u8 len;
+	__u8 reserved[7];
+	__u8 name[NAME_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct goroutine);
+	__type(value, struct user);
+} users SEC(".maps");
+
+/* Requests of etcd 3.4 that are being served. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct goroutine);
+	__type(value, struct served);
+} begun SEC(".maps");
+
+static __always_inline void distribute(__u32 tgid, __u8 kind, __u8 operation, __u64 duration)
+{
+	static const struct distribution empty;
+	struct distribution_key key = {.tgid = tgid, .kind = kind, .operation = operation};
+	struct distribution *d = bpf_map_lookup_elem(&distributions, &key);
+	if (!d) {
+		bpf_map_update_elem(&distributions, &key, &empty, BPF_NOEXIST);
+		d = bpf_map_lookup_elem(&distributions, &key);
+		if (!d)
+			return;
+	}
+	__u32 i = 0;
+	while (i < BUCKETS && duration > bounds[i])
+		i++;
+	__sync_fetch_and_add(&d->sum, duration);
+	__sync_fetch_and_add(&d->count[i & 31 & BUCKETS ? BUCKETS : i & 15], 1);
+}
+
+static __always_inline struct header header(struct pt_regs *ctx, __u8 kind, __u8 layout)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	return (struct header){
+		.kind = kind, .tgid = id >> 32, .tid = (__u32)id, .ktime = bpf_ktime_get_ns(),
+		.goroutine = layout == LAYOUT_STACK ? 0 : GO_G(ctx),
+	};
+}
+
+/* key and range end, or name of the method, into data. */
+static __always_inline void take_data(struct request *r, __u8 *data, __u32 half, const struct go_string *key, const struct go_string *end)
+{
+	r->key_kept = take_text(data, key, half);
+	r->end_kept = take_text(data + half, end, half);
+}
+
+static __always_inline bool take_request(struct request *r, const struct header *h, const struct served *s, const struct operation *op,
+					 const struct binary *b, const struct process *p, const struct go_string *key, const struct go_string *end)
+{
+	r->h = *h;
+	r->h.flags = s->flags;
+	r->wall = s->wall;
+	r->ext = s->ext;
+	r->cluster = r->member = r->revision = 0;
+	r->number = r->count = r->answer = r->value_len = UNKNOWN;
+	r->key_len = key->data ? key->len : -1;
+	r->end_len = end->data ? end->len : -1;
+	r->client_port = 0;
+	r->client_len = r->user_len = r->subject_len = 0;
+	if (op) {
+		r->h.operation = op->code;
+		r->number = op->number == NONE ? s->number : take_number(s->request, op->number, op->number_size);
+		r->value_len = take_number(s->request, op->value, 24);
+		if (s->response) {
+			r->count = take_number(s->response, op->count, op->count_size);
+			r->answer = take_number(s->response, op->answer, op->answer_size);
+			__u64 response_header = op->header == NONE ? 0 : take_word(s->response + op->header);
+			if (response_header) {
+				r->cluster = take_word(response_header + b->cluster);
+				r->member = take_word(response_header + b->member);
+				r->revision = take_word(response_header + b->revision);
+			}
+		}
+	}
+	struct goroutine g = {.tgid = h->tgid, .g = h->goroutine};
+	if (p->users) {
+		struct user *u = bpf_map_lookup_elem(&users, &g);
+		if (u) {
+			r->user_len = u->len;
+			__builtin_memcpy(r->user, u->name, NAME_MAX);
+			bpf_map_delete_elem(&users, &g);
+		}
+	}
+	take_peer(r, s->ctx, b, p->bias);
+	return true;
+}
+
+/* The operations of the branch that ran, each as a record of its own: a transaction may have 128, etcd's default. */
+#define INNER_MAX 128
+
+static __always_inline void take_inner(const struct header *h, __u64 list, __u32 i, __u16 flags, const struct binary *b, __u64 bias)
+{
+	struct go_interface wrapped;
+	struct go_string key = {}, end = {};
+	__u64 one = take_word(list + 8 * i); /* *RequestOp */
+	if (!one || !take(&wrapped, sizeof wrapped, one + b->operation))
+		return;
+	__u64 type = take_word(wrapped.tab + 8), message = take_word(wrapped.data);
+	struct inner *r = reserve(sizeof *r);
+	if (!r)
+		return;
+	r->h = *h;
+	r->h.kind = RECORD_INNER;
+	r->h.operation = 0;
+	r->h.flags = flags;
+	r->index = i;
+	r->number = r->value_len = UNKNOWN;
+	for (__u8 k = 0; k < 4; k++)
+		if (b->wrapper[k] && type == b->wrapper[k] + bias)
+			r->h.operation = k + 1;
+	switch (message ? r->h.operation : 0) {
+	case 1:
+		take(&key, sizeof key, message + b->put_key);
+		r->number = take_number(message, b->put_lease, 8);
+		r->value_len = take_number(message, b->put_value, 24);
+		break;
+	case 2:
+		take(&key, sizeof key, message + b->range_key);
+		take(&end, sizeof end, message + b->range_end);
+		break;
+	case 3:
+		take(&key, sizeof key, message + b->delete_key);
+		take(&end, sizeof end, message + b->delete_end);
+		break;
+	}
+	r->key_len = key.data ? key.len : -1;
+	r->end_len = end.data ? end.len : -1;
+	r->key_kept = take_text(r->data, &key, DATA_LARGE / 2);
+	r->end_kept = take_text(r->data + DATA_LARGE / 2, &end, DATA_LARGE / 2);
+	submit(r);
+}
+
+static __noinline void take_transaction(const struct header *h, const struct served *s, const struct binary *b, __u64 bias)
+{
+	struct go_string list;
+	bool succeeded = s->response && take_number(s->response, b->txn_succeeded, 1) == 1;
+	if (!s->response || !take(&list, sizeof list, s->request + (succeeded ? b->txn_success : b->txn_failure)))
+		return;
+	for (__u32 i = 0; i < INNER_MAX; i++) {
+		if (i >= list.len)
+			break;
+		take_inner(h, list.data, i, succeeded ? 0 : INNER_ELSE, b, bias);
+	}
+}
+
+static __noinline void emit(const struct header *h, const struct served *s, const struct operation *op, const struct binary *b, const struct process *p)
+{
+	struct go_string key = {}, end = {};
+	if (!op)
+		take(&key, sizeof key, s->method);
+	else if (op->key != NONE)
+		take(&key, sizeof key, s->request + op->key);
+	if (op && op->end != NONE)
+		take(&end, sizeof end, s->request + op->end);
+	if (key.len <= DATA_SMALL / 2 && end.len <= DATA_SMALL / 2) {
+		struct request *r = reserve(sizeof *r);
+		if (!r)
+			return;
+		take_request(r, h, s, op, b, p, &key, &end);
+		take_data(r, r->data, DATA_SMALL / 2, &key, &end);
+		submit(r);
+	} else {
+		struct large_request *l = reserve(sizeof *l);
+		if (!l)
+			return;
+		take_request(&l->r, h, s, op, b, p, &key, &end);
+		take_data(&l->r, l->r.data, DATA_LARGE / 2, &key, &end);
+		submit(l);
+	}
+	if (op && op->txn)
+		take_transaction(h, s, b, p->bias);
+}
+
+/* Decides whether a request leaves. First what costs least: most requests are reads that do not. */
+static __noinline void finish(const struct header *head, struct served *s, const struct binary *b, const struct process *p)
+{
+	struct header h = *head;
+	struct operation_key key = {.type = s->request_type - p->bias, .binary = p->binary};
+	struct operation *op = bpf_map_lookup_elem(&operations, &key);
+	__u64 began = s->wall ? s->ext + p->start_nano : s->ext;
+	bool leaves = !op || op->emit;
+	if (!s->response) {
+		s->flags |= REQUEST_FAILED;
+		leaves = true;
+	}
+	if ((!s->wall || p->start_nano) && h.ktime >= began) {
+		if (s->response)
+			distribute(h.tgid, RECORD_REQUEST, op ? op->code : 0, h.ktime - began);
+		if (h.ktime - began >= slow_request) {
+			s->flags |= REQUEST_SLOW;
+			leaves = true;
+		}
+	}
+	if (!leaves && sample_below && bpf_get_prandom_u32() < sample_below) {
+		s->flags |= REQUEST_SAMPLED;
+		leaves = true;
+	}
+	if (leaves)
+		emit(&h, s, op, b, p);
+}
+
+static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *h, struct process **p, struct binary **b)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	*p = bpf_map_lookup_elem(&processes, &tgid);
+	if (!*p)
+		return false;
+	*b = bpf_map_lookup_elem(&binaries, &(*p)->binary);
+	if (!*b)
+		return false;
+	*h = header(ctx, kind, (*b)->layout);
+	return true;
+}
+
+/* v3rpc.logUnaryRequestStats(ctx, lg, [warnLatency,] info, startTime, req, resp) */
+static __always_inline void on_served(struct pt_regs *ctx)
+{
+	struct served s = {.number = UNKNOWN};
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	__u64 stack[11] = {};
+	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
+		return;
+	__u64 info;
+	if (b->layout == LAYOUT_STACK) {
+		if (!take(stack, sizeof stack, GO_SP(ctx) + 8))
+			return;
+		s.ctx = stack[1];
+		info = stack[3];
+		s.wall = stack[4];
+		s.ext = stack[5];
+		s.request_type = stack[7];
+		s.request = stack[8];
+		s.response = stack[10];
+	} else if (b->layout == LAYOUT_SHORT) {
+		s.ctx = GO_REG1(ctx);
+		info = GO_REG3(ctx);
+		s.wall = GO_REG4(ctx);
+		s.ext = GO_REG5(ctx);
+		s.request_type = GO_REG7(ctx);
+		s.request = GO_REG8(ctx);
+#if defined(__TARGET_ARCH_x86)
+		s.response = take_word(GO_SP(ctx) + 16);
+#else
+		s.response = ctx->regs[10];
+#endif
+	} else {
+		s.ctx = GO_REG1(ctx);
+		info = GO_REG4(ctx);
+		s.wall = GO_REG5(ctx);
+		s.ext = GO_REG6(ctx);
+#if defined(__TARGET_ARCH_x86)
+		if (!take(stack, 32, GO_SP(ctx) + 8))
+			return;
+		s.request_type = stack[0];
+		s.request = stack[1];
+		s.response = stack[3];
+#else
+		s.request_type = ctx->regs[8];
+		s.request = ctx->regs[9];
+		s.response = ctx->regs[11];
+#endif
+	}
+	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
+	finish(&h, &s, b, p);
+}
+
+/* 3.4, v3rpc.newLogUnaryInterceptor.func1(ctx, req, info, handler) */
+static __always_inline void on_begun(struct pt_regs *ctx)
+{
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
+		return;
+	struct served s = {
+		.ctx = GO_REG1(ctx), .request_type = GO_REG2(ctx), .request = GO_REG3(ctx), .method = GO_REG4(ctx) + 16,
+		.ext = h.ktime, .number = UNKNOWN, .flags = REQUEST_BY_KTIME,
+	};
+	struct goroutine g = {.tgid = h.tgid, .g = h.goroutine};
+	if (bpf_map_update_elem(&begun, &g, &s, BPF_NOEXIST)) {
+		count(COUNT_UNFINISHED); /* goroutines are used again */
+		bpf_map_update_elem(&begun, &g, &s, BPF_ANY);
+	}
+}
+
+/* 3.4, the end of the request that this goroutine has begun. */
+static __always_inline void end(const struct header *h, struct process *p, struct binary *b, __u64 response)
+{
+	struct goroutine g = {.tgid = h->tgid, .g = h->goroutine};
+	struct served *found = bpf_map_lookup_elem(&begun, &g);
+	if (!found)
+		return;
+	struct served s = *found;
+	bpf_map_delete_elem(&begun, &g);
+	s.response = response;
+	finish(h, &s, b, p);
+}
+
+/* 3.4, grpc.(*Server).sendResponse(t, stream, msg, ...) */
+static __always_inline void on_answered(struct pt_regs *ctx)
+{
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
+		return;
+	end(&h, p, b, GO_REG5(ctx));
+}
+
+static __always_inline void fail(const struct header *h, __u32 code, const struct go_string *message)
+{
+	struct failure *f = reserve(sizeof *f);
+	if (!f)
+		return;
+	f->h = *h;
+	f->code = code;
+	f->message_len = message ? take_text(f->message, message, 64) : 0;
+	submit(f);
+}
+
+/* internal/status.(*Error).GRPCStatus(): gRPC asks a failed request's error for its code, after it was served, and
+ * interceptors may have asked before. A small function without a stack check: stepped over, but only for failures. */
+static __always_inline void on_failure(struct pt_regs *ctx, bool check)
+{
+	struct go_string message = {};
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	if ((check && STACK_WILL_GROW(ctx)) || !find(ctx, RECORD_FAILURE, &h, &p, &b) || b->status_code == NONE)
+		return;
+	__u64 status = GO_REG0(ctx);
+	for (int i = 0; i < 3 && i < b->status_depth; i++)
+		status = take_word(status);
+	if (!status)
+		return;
+	__s64 code = take_number(status, b->status_code, 4);
+	take(&message, sizeof message, status + b->status_message);
+	end(&h, p, b, 0);
+	fail(&h, code, &message);
+}
+
+/* status.FromContextError(err): for errors that are no gRPC status. */
+static __always_inline void on_context_error(struct pt_regs *ctx)
+{
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_FAILURE, &h, &p, &b))
+		return;
+	__u64 type = take_word(GO_REG0(ctx) + 8);
+	end(&h, p, b, 0);
+	/* DEADLINE_EXCEEDED 4, else CANCELLED 1: etcd makes a status of all others. */
+	fail(&h, b->deadline && type == b->deadline + p->bias ? 4 : 1, 0);
+}
+
+/* In etcdserver.(*EtcdServer).AuthInfoFromCtx, after authStore's has returned: AX is *auth.AuthInfo, Username at 0. */
+static __always_inline void on_user(struct pt_regs *ctx)
+{
+	struct go_string name;
+	struct user u = {};
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	if (!GO_REG0(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b) || !take(&name, sizeof name, GO_REG0(ctx)))
+		return;
+	u.len = take_text(u.name, &name, NAME_MAX);
+	struct goroutine g = {.tgid = h.tgid, .g = h.goroutine};
+	bpf_map_update_elem(&users, &g, &u, BPF_ANY);
+}

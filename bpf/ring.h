@@ -1,0 +1,50 @@
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The way out: one ring for all records, and counters of what did not get in.
+ */
+#pragma once
+
+#include "process.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} records SEC(".maps");
+
+enum counter {
+	COUNT_SENT,
+	COUNT_LOST,	  /* the ring was full */
+	COUNT_UNREADABLE, /* a page of etcd was not resident, or an address was wrong */
+	COUNT_NO_PEER,	  /* a context without a peer */
+	COUNT_UNFINISHED, /* a request whose end was not seen */
+	COUNTERS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &which);
+	if (n)
+		__sync_fetch_and_add(n, 1); /* before 6.10 a program can be preempted here by another one */
+}
+
+static __always_inline void *reserve(__u64 size)
+{
+	void *r = bpf_ringbuf_reserve(&records, size, 0);
+	count(r ? COUNT_SENT : COUNT_LOST);
+	return r;
+}
+
+/* Without a wake-up, which costs etcd 5 us, more than everything else together: the reader comes by itself every few
+ * ms. */
+static __always_inline void submit(void *record)
+{
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}

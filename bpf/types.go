@@ -1,0 +1,50 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package bpf
+
+// What the programs are told. The fields are described in process.h.
+type (
+	Binary       = etcdBinary
+	Operation    = etcdOperation
+	OperationKey = etcdOperationKey
+	Process      = etcdProcess
+)
+
+// None is an offset that there is not.
+const None = 0xffff
+
+// The layouts of the arguments of logUnaryRequestStats, Binary.Layout.
+const (
+	LayoutShort = uint8(etcdLayoutLAYOUT_SHORT)
+	LayoutLong  = uint8(etcdLayoutLAYOUT_LONG)
+	LayoutStack = uint8(etcdLayoutLAYOUT_STACK)
+)
+
+// The types under which the operations of streams are.
+const (
+	StreamWatch     = uint64(etcdStreamTypeSTREAM_WATCH)
+	StreamKeepAlive = uint64(etcdStreamTypeSTREAM_KEEPALIVE)
+	StreamSnapshot  = uint64(etcdStreamTypeSTREAM_SNAPSHOT)
+	StreamRange     = uint64(etcdStreamTypeSTREAM_RANGE)
+)
+
+// Program is one that can be attached.
+type Program string
+
+// What each is attached to is said in requests.h and streams.h.
+const (
+	UnaryServed        Program = etcdProgUnaryServed
+	UnaryBegun         Program = etcdProgUnaryBegun
+	UnaryAnswered      Program = etcdProgUnaryAnswered
+	UnaryFailed        Program = etcdProgUnaryFailed
+	UnaryFailedChecked Program = etcdProgUnaryFailedChecked
+	UnaryContextError  Program = etcdProgUnaryContextError
+	UnaryUser          Program = etcdProgUnaryUser
+	WatchCreated       Program = etcdProgWatchCreated
+	LeaseRenewed       Program = etcdProgLeaseRenewed
+	SnapshotBegun      Program = etcdProgSnapshotBegun
+	RangeStreamBegun   Program = etcdProgRangeStreamBegun
+)

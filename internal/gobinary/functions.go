@@ -1,0 +1,117 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package gobinary
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Function is a function that exists as such, not only inlined into others.
+type Function struct {
+	Name       string // as the linker knows it, with the path of the package
+	Entry, End uint64 // virtual addresses as linked; the last bytes before End may be padding
+
+	// Args is how many bytes of arguments and results, and room to spill
+	// registers, its caller sets aside. It changes when the signature does.
+	Args int32
+}
+
+// Functions returns the functions whose names match, in order of addresses.
+// match sees each name of the table, also those of functions that were inlined
+// everywhere; a name that it keeps keeps the names of all in memory.
+//
+// Several functions may have the same name. Safe for concurrent use.
+func (b *Binary) Functions(match func(name string) bool) ([]Function, error) {
+	names, err := b.module.matchNames(b.image, match)
+	if err != nil {
+		return nil, fmt.Errorf("read names of functions: %w", err)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	functions, err := b.module.functions(b.image, names)
+	if err != nil {
+		return nil, fmt.Errorf("read functions: %w", err)
+	}
+	return functions, nil
+}
+
+// matchNames returns matching names by their offset in the table of names.
+func (d *moduledata) matchNames(m *image, match func(string) bool) (map[uint32]string, error) {
+	if _, ok := m.segmentOf(d.names.addr, d.names.len); !ok {
+		return nil, corrupt("%d bytes of names at %#x are not in the file", d.names.len, d.names.addr)
+	}
+	var text strings.Builder
+	text.Grow(int(d.names.len))
+	if _, err := io.Copy(&text, m.reader(d.names)); err != nil {
+		return nil, err
+	}
+	matched := map[uint32]string{}
+	offset := uint32(0)
+	for name := range strings.SplitSeq(text.String(), "\x00") {
+		if name != "" && match(name) {
+			matched[offset] = strings.Clone(name)
+		}
+		offset += uint32(len(name)) + 1
+	}
+	return matched, nil
+}
+
+// functions walks over the records of all functions and keeps those with a
+// name in names.
+//
+// Source: Go runtime/symtab.go, functab and _func.
+func (d *moduledata) functions(m *image, names map[uint32]string) ([]Function, error) {
+	var found []Function
+	entries, records := newWindow(m), newWindow(m)
+	t := &d.table
+	size := t.entrySize()
+	lastPC, lastOffset := uint64(0), uint64(0)
+	for i := range t.functions {
+		// An entry is the start of a function and the offset of its record;
+		// the start of the next one follows.
+		entry, err := entries.at(t.table+i*2*size, 3*size)
+		if err != nil {
+			return nil, err
+		}
+		pc, offset, end := t.number(entry), t.number(entry[size:]), t.number(entry[2*size:])
+		// The linker writes both in order. This also keeps the windows cheap.
+		if pc < lastPC || end < pc || offset < lastOffset || offset >= d.records.len {
+			return nil, corrupt("function %d of %d at %#x, its record at %#x", i, t.functions, pc, offset)
+		}
+		lastPC, lastOffset = pc, offset
+		name, args, err := t.record(records, offset)
+		if err != nil {
+			return nil, err
+		}
+		if text, ok := names[name]; ok {
+			f := Function{Name: text, Entry: d.addr(pc), End: d.addr(end), Args: args}
+			if f.Entry < d.text || f.End > d.etext {
+				return nil, corrupt("function from %#x to %#x, text from %#x to %#x", f.Entry, f.End, d.text, d.etext)
+			}
+			found = append(found, f)
+		}
+	}
+	return found, nil
+}
+
+// record reads a function's record: the offset of its name, and its Args.
+func (t *pclntab) record(w *window, offset uint64) (name uint32, args int32, _ error) {
+	p, err := w.at(t.table+offset+t.entrySize(), 8) // its first number is the start once more
+	if err != nil {
+		return 0, 0, err
+	}
+	return binary.LittleEndian.Uint32(p), int32(binary.LittleEndian.Uint32(p[4:])), nil
+}
+
+// addr turns a number of the list of functions into an address.
+func (d *moduledata) addr(number uint64) uint64 {
+	if d.table.format == format116 {
+		return number
+	}
+	return d.text + number
+}

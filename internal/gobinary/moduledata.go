@@ -1,0 +1,98 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package gobinary
+
+import (
+	"debug/elf"
+	"fmt"
+	"slices"
+)
+
+// moduledata is the root of all that the Go runtime knows about a program.
+//
+// Source: Go runtime/symtab.go, moduledata.
+type moduledata struct {
+	table       pclntab
+	text, etext uint64
+	names       list // names of functions, bytes
+	records     list // list and records of functions, bytes
+	words       []uint64
+}
+
+// list is a Go slice in memory.
+type list struct{ addr, len uint64 }
+
+// Words of moduledata. The first 24 have been the same since Go 1.16.
+const (
+	wordNames   = 1 // a slice: address, length, capacity
+	wordRecords = 13
+	wordList    = 16
+	wordMinPC   = 20
+	wordMaxPC   = 21
+	wordText    = 22
+	wordEText   = 23
+
+	moduleWords = 52 // as many as are read; the last used one is 50
+)
+
+// findModule finds the function table and the moduledata that points at it.
+func (m *image) findModule() (*moduledata, error) {
+	tables, err := m.findTables()
+	if err != nil {
+		return nil, fmt.Errorf("search the function table: %w", err)
+	}
+	if len(tables) == 0 {
+		return nil, fmt.Errorf("%w: no function table (pclntab) of Go 1.16 or later", ErrNotGo)
+	}
+	var found *moduledata
+	candidates := 0
+	look := func(addr, word uint64) bool {
+		for _, t := range tables {
+			if word == t.addr {
+				found = m.readModule(addr, t)
+				candidates++
+			}
+		}
+		return found == nil && candidates < maxCandidates
+	}
+	if err := m.scan(func(s segment) bool { return s.flags&elf.PF_W != 0 }, look); err != nil {
+		return nil, fmt.Errorf("search the module data: %w", err)
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: a function table, but no module data (runtime.firstmoduledata) that belongs to it", ErrNotGo)
+	}
+	return found, nil
+}
+
+// readModule reads the moduledata at addr, nil if it does not belong to t. A
+// pointer to the table alone proves little; so many that agree do.
+func (m *image) readModule(addr uint64, t pclntab) *moduledata {
+	words, err := m.words(addr, moduleWords)
+	if err != nil {
+		return nil
+	}
+	d := &moduledata{table: t, text: words[wordText], etext: words[wordEText], words: words}
+	functions, ok := d.slice(wordList, maxFunctions+1)
+	if !ok || functions != (list{t.table, t.functions + 1}) {
+		return nil
+	}
+	if d.names, ok = d.slice(wordNames, maxNameTableBytes); !ok || d.names.addr != t.names {
+		return nil
+	}
+	if d.records, ok = d.slice(wordRecords, maxTableBytes); !ok || d.records.addr != t.table {
+		return nil
+	}
+	inOrder := slices.IsSorted([]uint64{d.text, words[wordMinPC], words[wordMaxPC], d.etext})
+	if !inOrder || (t.text != 0 && t.text != d.text) {
+		return nil
+	}
+	return d
+}
+
+// slice returns the Go slice whose three words begin at word i. ok is false if
+// it has more than limit elements or, like no slice of a linker, room for more.
+func (d *moduledata) slice(i int, limit uint64) (_ list, ok bool) {
+	s := list{addr: d.words[i], len: d.words[i+1]}
+	return s, s.len <= limit && d.words[i+2] == s.len
+}

@@ -1,0 +1,107 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package gobinary
+
+import (
+	"debug/elf"
+	"encoding/binary"
+)
+
+// pclntab is the header of a function table: where its parts lie in memory.
+//
+// Source: Go runtime/symtab.go, pcHeader; debug/gosym/pclntab.go, parsePclnTab.
+type pclntab struct {
+	addr      uint64
+	format    tableFormat
+	functions uint64 // how many
+	text      uint64 // what offsets of functions count from; 0 if the header has none
+	names     uint64 // address of the names, each ends with a NUL byte
+	table     uint64 // address of the list of functions, which their records follow
+}
+
+// tableFormat is the first word of the function table.
+type tableFormat uint32
+
+const (
+	format116 tableFormat = 0xfffffffa // Go 1.16, 1.17: absolute addresses
+	format118 tableFormat = 0xfffffff0 // Go 1.18, 1.19: offsets from the start of the text
+	format120 tableFormat = 0xfffffff1 // Go 1.20 and later: names differ a little
+)
+
+// findTables returns everything that looks like a function table. Only a
+// moduledata that points at it makes one real: the magic number also occurs in
+// debuggers, and in a program that has this package.
+//
+// Sections are not asked: the linker has three names for this one, and the
+// names can be removed.
+func (m *image) findTables() ([]pclntab, error) {
+	var found []pclntab
+	// The two bytes behind the magic number are zero; the next are the unit of
+	// instruction lengths and the size of a pointer.
+	tail := uint64(m.arch.quantum())<<48 | 8<<56
+	candidates := 0
+	look := func(addr, word uint64) bool {
+		if word&^0xffffffff != tail {
+			return true
+		}
+		switch format := tableFormat(word); format {
+		case format116, format118, format120:
+			if t, ok := m.readTable(addr, format); ok {
+				found = append(found, t)
+			}
+			candidates++
+		}
+		return candidates < maxCandidates
+	}
+	if err := m.scan(func(s segment) bool { return s.flags&elf.PF_X == 0 }, look); err != nil {
+		return nil, err
+	}
+	if len(found) == 0 { // some linkers put constants and code into one segment
+		err := m.scan(func(s segment) bool { return s.flags&elf.PF_X != 0 }, look)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// readTable reads the words behind the magic number; ok is false if they are
+// not plausible.
+func (m *image) readTable(addr uint64, format tableFormat) (_ pclntab, ok bool) {
+	words, err := m.words(addr+8, 8)
+	if err != nil {
+		return pclntab{}, false
+	}
+	t := pclntab{addr: addr, format: format, functions: words[0]}
+	parts := words[2:7] // offsets of names, units, files, program counters, functions
+	if format != format116 {
+		t.text, parts = words[2], words[3:8]
+	}
+	last := uint64(0)
+	for _, offset := range parts {
+		if offset <= last || offset > maxTableBytes {
+			return pclntab{}, false
+		}
+		last = offset
+	}
+	t.names, t.table = addr+parts[0], addr+parts[4]
+	_, ok = m.segmentOf(addr, parts[4]+(2*t.functions+1)*t.entrySize())
+	return t, ok && t.functions > 0 && t.functions <= maxFunctions
+}
+
+// entrySize is the size of each of the two numbers in the list of functions.
+func (t *pclntab) entrySize() uint64 {
+	if t.format == format116 {
+		return 8
+	}
+	return 4
+}
+
+// number decodes an offset or an address of the list of functions.
+func (t *pclntab) number(p []byte) uint64 {
+	if t.format == format116 {
+		return binary.LittleEndian.Uint64(p)
+	}
+	return uint64(binary.LittleEndian.Uint32(p))
+}

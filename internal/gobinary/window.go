@@ -1,0 +1,84 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package gobinary
+
+import "encoding/binary"
+
+// windowBytes is large enough to make system calls rare and small enough to
+// stay in the processor's cache.
+const windowBytes = 64 << 10
+
+// window reads small pieces of memory through one buffer. It is cheap as long
+// as addresses ascend. Not safe for concurrent use.
+type window struct {
+	m     *image
+	bytes []byte // memory from addr
+	addr  uint64
+}
+
+func newWindow(m *image) *window {
+	return &window{m: m, bytes: make([]byte, 0, windowBytes)}
+}
+
+// at returns n bytes of memory, at most windowBytes. They are valid until the
+// next call and must not be changed.
+func (w *window) at(addr, n uint64) ([]byte, error) {
+	if have := uint64(len(w.bytes)); addr < w.addr || addr-w.addr > have || n > have-(addr-w.addr) {
+		if err := w.move(addr); err != nil {
+			return nil, err
+		}
+		if uint64(len(w.bytes)) < n {
+			return nil, corrupt("%d bytes at %#x are not in the file", n, addr)
+		}
+	}
+	return w.bytes[addr-w.addr:][:n], nil
+}
+
+// word returns the 8-byte word at addr.
+func (w *window) word(addr uint64) (uint64, error) {
+	p, err := w.at(addr, 8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(p), nil
+}
+
+func (w *window) move(addr uint64) error {
+	w.addr, w.bytes = addr, w.bytes[:windowBytes]
+	n, err := w.m.readUpTo(w.bytes, addr)
+	if err != nil {
+		n = 0
+	}
+	w.bytes = w.bytes[:n]
+	return err
+}
+
+// scan hands every aligned 8-byte word of the segments that want accepts to
+// visit, until that returns false or maxScanBytes are read.
+func (m *image) scan(want func(segment) bool, visit func(addr, word uint64) bool) error {
+	w, left := newWindow(m), uint64(maxScanBytes)
+	for _, s := range m.segments {
+		if !want(s) {
+			continue
+		}
+		skew := -s.addr & 7 // to the first aligned word
+		if skew > s.size {
+			continue
+		}
+		size := min(s.size-skew, left) &^ 7
+		left -= size
+		for addr, end := s.addr+skew, s.addr+skew+size; addr < end; addr += windowBytes {
+			if err := w.move(addr); err != nil {
+				return err
+			}
+			// The window may reach beyond size; a few words more do not matter.
+			for i := 0; i+8 <= len(w.bytes); i += 8 {
+				if !visit(addr+uint64(i), binary.LittleEndian.Uint64(w.bytes[i:])) {
+					return nil
+				}
+			}
+		}
+	}
+	return nil
+}

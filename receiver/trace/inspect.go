@@ -1,0 +1,438 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
+)
+
+// executable is what the programs must know about one build of etcd.
+type executable struct {
+	build      gobinary.Build
+	binary     bpf.Binary
+	operations map[bpf.OperationKey]bpf.Operation // without the id of the binary
+	probes     []bpf.Probe
+	user       *bpf.Probe // attached while auth is on; nil if it was not found
+	lacks      []string   // what cannot be told, and why
+}
+
+// inspect finds in an executable all that the probes need. It guesses nothing:
+// what is not there as expected is left out and named in lacks, and without the
+// requests themselves it is an error.
+func inspect(file *gobinary.Binary, emits func(*operation) bool) (*executable, error) {
+	x := &executable{build: file.Build(), operations: map[bpf.OperationKey]bpf.Operation{}}
+	f := &finder{file: file, x: x}
+	if err := f.requests(); err != nil {
+		return nil, err
+	}
+	if err := f.messages(emits); err != nil {
+		return nil, err
+	}
+	f.peer()
+	f.failures()
+	f.transactions()
+	f.streams()
+	f.users()
+	return x, nil
+}
+
+// finder looks things up in one executable.
+type finder struct {
+	file *gobinary.Binary
+	x    *executable
+	old  bool // etcd 3.4: has its own probes
+}
+
+// lack notes what will be missing.
+func (f *finder) lack(what string, err error) {
+	f.x.lacks = append(f.x.lacks, fmt.Sprintf("%s: %v", what, err))
+}
+
+// function is the only one whose name ends in suffix, after a slash or a dot.
+func (f *finder) function(suffix string) (gobinary.Function, error) {
+	found, err := f.file.Functions(func(name string) bool {
+		rest, ok := strings.CutSuffix(name, suffix)
+		return ok && (rest == "" || strings.HasSuffix(rest, "/"))
+	})
+	switch {
+	case err != nil:
+		return gobinary.Function{}, err
+	case len(found) == 0:
+		return gobinary.Function{}, fmt.Errorf("there is no function %s", suffix)
+	case len(found) > 1:
+		return gobinary.Function{}, fmt.Errorf("there are %d functions %s", len(found), suffix)
+	}
+	return found[0], nil
+}
+
+// probe is a program at the stack check of a function.
+func (f *finder) probe(program bpf.Program, function gobinary.Function) error {
+	at, err := f.file.StackCheck(function)
+	if err != nil {
+		return err
+	}
+	return f.probeAt(program, at)
+}
+
+func (f *finder) probeAt(program bpf.Program, addr uint64) error {
+	offset, err := f.file.FileOffset(addr)
+	if err == nil {
+		f.x.probes = append(f.x.probes, bpf.Probe{Program: program, Offset: offset})
+	}
+	return err
+}
+
+func (f *finder) probeFunction(program bpf.Program, suffix string) error {
+	function, err := f.function(suffix)
+	if err != nil {
+		return err
+	}
+	return f.probe(program, function)
+}
+
+// The bytes of arguments of logUnaryRequestStats: a fingerprint of its signature.
+const (
+	argsShort = 88
+	argsLong  = 96
+)
+
+// requests finds the end of unary requests.
+func (f *finder) requests() error {
+	served, err := f.function("etcdserver/api/v3rpc.logUnaryRequestStats")
+	if err != nil {
+		return fmt.Errorf("this is no etcd server that can be traced: %w", err)
+	}
+	f.old = !strings.Contains(served.Name, "/server/v")
+	switch args := served.Args; {
+	case args == argsShort && goMinor(f.x.build.GoVersion) <= 16:
+		f.x.binary.Layout = bpf.LayoutStack
+	case args == argsShort:
+		f.x.binary.Layout = bpf.LayoutShort
+	case args == argsLong:
+		f.x.binary.Layout = bpf.LayoutLong
+	default:
+		return fmt.Errorf("%s has %d bytes of arguments, known are %d and %d: this version of etcd is unknown", served.Name, args, argsShort, argsLong)
+	}
+	if f.old {
+		return f.oldRequests()
+	}
+	return f.probe(bpf.UnaryServed, served)
+}
+
+// oldRequests are those of etcd 3.4, which calls logUnaryRequestStats at debug
+// level only: from the interceptor to gRPC's response.
+func (f *finder) oldRequests() error {
+	if f.x.binary.Layout == bpf.LayoutStack {
+		return fmt.Errorf("etcd 3.4 of %s passes arguments on the stack, which is unknown here", f.x.build.GoVersion)
+	}
+	return errors.Join(
+		f.probeFunction(bpf.UnaryBegun, "etcdserver/api/v3rpc.newLogUnaryInterceptor.func1"),
+		f.probeFunction(bpf.UnaryAnswered, "google.golang.org/grpc.(*Server).sendResponse"),
+	)
+}
+
+// goMinor is 19 of "go1.19.9", 0 if there is none.
+func goMinor(version string) int {
+	_, rest, _ := strings.Cut(version, "go1.")
+	digits := strings.IndexFunc(rest+".", func(r rune) bool { return r < '0' || r > '9' })
+	minor, _ := strconv.Atoi(rest[:digits])
+	return minor
+}
+
+// field is the offset of a field within fields of structs: "State.PeerCertificates".
+func (f *finder) field(t *gobinary.Type, path string) (uint16, error) {
+	var offset uint64
+	for name := range strings.SplitSeq(path, ".") {
+		field, ok := t.Field(name)
+		if !ok {
+			return bpf.None, fmt.Errorf("%s has no field %s", t.Name, name)
+		}
+		offset += field.Offset
+		next, err := f.file.TypeAt(field.Type)
+		if err != nil {
+			return bpf.None, err
+		}
+		t = next
+	}
+	if offset >= bpf.None {
+		return bpf.None, fmt.Errorf("%s is %d bytes away", path, offset)
+	}
+	return uint16(offset), nil
+}
+
+// offset is that of a field of a struct by name.
+func (f *finder) offset(name, path string) (uint16, error) {
+	first, _, _ := strings.Cut(path, ".")
+	t, err := f.file.Type(name, first)
+	if err != nil {
+		return bpf.None, err
+	}
+	return f.field(t, path)
+}
+
+// set is offset into a place, and notes the first error.
+func (f *finder) set(err *error, to *uint16, name, path string) {
+	if *err == nil {
+		*to, *err = f.offset(name, path)
+	}
+}
+
+// optional is the offset of a field that need not be there, and its size.
+func (f *finder) optional(t *gobinary.Type, path string) (offset uint16, size uint8) {
+	if t == nil || path == "" {
+		return bpf.None, 0
+	}
+	offset, err := f.field(t, path)
+	if err != nil {
+		return bpf.None, 0
+	}
+	field, _ := t.Field(path)
+	of, err := f.file.TypeAt(field.Type)
+	if err != nil {
+		return bpf.None, 0
+	}
+	return offset, uint8(of.Size)
+}
+
+// messages finds the requests and responses. Older versions do not have all.
+func (f *finder) messages(emits func(*operation) bool) error {
+	b := &f.x.binary
+	var err error
+	f.set(&err, &b.Cluster, "etcdserverpb.ResponseHeader", "ClusterId")
+	f.set(&err, &b.Member, "etcdserverpb.ResponseHeader", "MemberId")
+	f.set(&err, &b.Revision, "etcdserverpb.ResponseHeader", "Revision")
+	if err != nil {
+		return err
+	}
+	for i := range unary {
+		o := &unary[i]
+		request, err := f.file.Type(o.request)
+		if err != nil {
+			if !errors.Is(err, gobinary.ErrNotFound) || o.family == familyGet || o.family == familyPut || o.family == familyDelete || o.family == familyTxn {
+				return err
+			}
+			continue
+		}
+		f.x.operations[bpf.OperationKey{Type: request.Pointer}] = f.operation(o, uint8(i+1), request, emits(o))
+	}
+	return nil
+}
+
+func (f *finder) operation(o *operation, code uint8, request *gobinary.Type, emit bool) bpf.Operation {
+	is := bpf.Operation{Code: code}
+	if emit {
+		is.Emit = 1
+	}
+	if o.family == familyTxn {
+		is.Txn = 1
+	}
+	is.Key, _ = f.optional(request, o.key)
+	is.End, _ = f.optional(request, o.end)
+	is.Value, _ = f.optional(request, o.value)
+	is.Number, is.NumberSize = f.optional(request, o.number)
+	var response *gobinary.Type
+	if o.response != "" {
+		response, _ = f.file.Type(o.response)
+	}
+	is.Header, _ = f.optional(response, "Header")
+	is.Count, is.CountSize = f.optional(response, o.count)
+	is.Answer, is.AnswerSize = f.optional(response, o.answer)
+	return is
+}
+
+// peer finds the way from a context to the client.
+func (f *finder) peer() {
+	b := &f.x.binary
+	b.PeerAuth, b.TcpPort = bpf.None, bpf.None
+	key, err := f.file.Type("peer.peerKey")
+	if err != nil {
+		f.lack("client.address", err)
+		return
+	}
+	b.PeerKey = key.Addr
+	if tcp, err := f.file.Type("net.TCPAddr", "IP", "Port"); err != nil {
+		f.lack("client.address without TLS", err)
+	} else {
+		b.TcpAddr = tcp.Pointer
+		b.TcpPort, _ = f.field(tcp, "Port")
+	}
+	if text, err := f.file.Type("transport.strAddr"); err != nil {
+		f.lack("client.address with TLS", err)
+	} else {
+		b.TextAddr = text.Addr
+	}
+	info, err := f.file.Type("credentials.TLSInfo", "State")
+	if err == nil {
+		b.TlsInfo = info.Addr
+		b.TlsPeers, err = f.field(info, "State.PeerCertificates")
+	}
+	f.set(&err, &b.Subject, "x509.Certificate", "Subject.CommonName")
+	f.set(&err, &b.PeerAuth, "peer.Peer", "AuthInfo")
+	if err != nil {
+		b.PeerAuth = bpf.None
+		f.lack("tls.client.subject", err)
+	}
+}
+
+// failures finds the functions that run for failed requests only.
+func (f *finder) failures() {
+	b := &f.x.binary
+	b.StatusCode = bpf.None
+	var depth, message, code uint16
+	status, err := f.file.Type("status.Error")
+	if err == nil {
+		depth, err = f.statusDepth(status)
+	}
+	f.set(&err, &code, "status.Status", "Code")
+	f.set(&err, &message, "status.Status", "Message")
+	if err == nil {
+		var asked gobinary.Function
+		if asked, err = f.function("google.golang.org/grpc/internal/status.(*Error).GRPCStatus"); err == nil {
+			b.StatusCode, b.StatusMessage, b.StatusDepth = code, message, depth
+			if err = f.probe(bpf.UnaryFailedChecked, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
+				err = f.probeAt(bpf.UnaryFailed, asked.Entry)
+			}
+		}
+	}
+	if err != nil {
+		f.lack("rpc.response.status_code of failures", err)
+	}
+	if deadline, err := f.file.Type("context.deadlineExceededError"); err == nil {
+		b.Deadline = deadline.Addr
+	}
+	if err := f.probeFunction(bpf.UnaryContextError, "google.golang.org/grpc/status.FromContextError"); err != nil {
+		f.lack("rpc.response.status_code of requests that were given up", err)
+	}
+}
+
+// statusDepth is how many pointers lead from an error to the message with the
+// code: newer releases of gRPC wrap it in a struct of their own.
+func (f *finder) statusDepth(t *gobinary.Type) (uint16, error) {
+	for depth := uint16(1); depth <= 3 && len(t.Fields) > 0 && t.Fields[0].Offset == 0; depth++ {
+		pointer, err := f.file.TypeAt(t.Fields[0].Type)
+		if err != nil {
+			return 0, err
+		}
+		if pointer.Kind != reflect.Pointer {
+			break
+		}
+		if t, err = f.file.TypeAt(pointer.Elem); err != nil {
+			return 0, err
+		}
+		if _, ok := t.Field("Code"); ok {
+			return depth, nil
+		}
+	}
+	return 0, errors.New("status.Error does not lead to a code")
+}
+
+// transactions finds the operations in a transaction.
+func (f *finder) transactions() {
+	b := &f.x.binary
+	var err error
+	f.set(&err, &b.TxnSuccess, "etcdserverpb.TxnRequest", "Success")
+	f.set(&err, &b.TxnFailure, "etcdserverpb.TxnRequest", "Failure")
+	f.set(&err, &b.TxnSucceeded, "etcdserverpb.TxnResponse", "Succeeded")
+	f.set(&err, &b.Operation, "etcdserverpb.RequestOp", "Request")
+	f.set(&err, &b.PutKey, "etcdserverpb.PutRequest", "Key")
+	f.set(&err, &b.PutValue, "etcdserverpb.PutRequest", "Value")
+	f.set(&err, &b.PutLease, "etcdserverpb.PutRequest", "Lease")
+	f.set(&err, &b.RangeKey, "etcdserverpb.RangeRequest", "Key")
+	f.set(&err, &b.RangeEnd, "etcdserverpb.RangeRequest", "RangeEnd")
+	f.set(&err, &b.DeleteKey, "etcdserverpb.DeleteRangeRequest", "Key")
+	f.set(&err, &b.DeleteEnd, "etcdserverpb.DeleteRangeRequest", "RangeEnd")
+	for i, name := range []string{"Put", "Range", "DeleteRange", "Txn"} {
+		wrapper, e := f.file.Type("etcdserverpb.RequestOp_Request" + name)
+		if e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		b.Wrapper[i] = wrapper.Pointer
+	}
+	if err != nil {
+		b.Wrapper = [4]uint64{}
+		f.lack("operations of transactions", err)
+	}
+}
+
+// streams finds where requests on streams begin.
+func (f *finder) streams() {
+	b := &f.x.binary
+	b.WatchStream = bpf.None
+	for i, at := range []struct {
+		kind     uint64
+		program  bpf.Program
+		function string
+	}{
+		{bpf.StreamWatch, bpf.WatchCreated, "etcdserver/api/v3rpc.(*serverWatchStream).isWatchPermitted"},
+		{bpf.StreamKeepAlive, bpf.LeaseRenewed, "etcdserver.(*EtcdServer).LeaseRenew"},
+		{bpf.StreamSnapshot, bpf.SnapshotBegun, "etcdserver/api/v3rpc.(*maintenanceServer).Snapshot"},
+		{bpf.StreamRange, bpf.RangeStreamBegun, "etcdserver/api/v3rpc.(*kvServer).RangeStream"},
+	} {
+		o := &streams[i]
+		if at.kind == bpf.StreamRange {
+			if _, err := f.function(at.function); err != nil {
+				continue // new in 3.7
+			}
+		}
+		if b.Layout == bpf.LayoutStack {
+			f.lack(o.name, errors.New("Go 1.16 passes arguments on the stack"))
+			continue
+		}
+		if err := f.probeFunction(at.program, at.function); err != nil {
+			f.lack(o.name, err)
+			continue
+		}
+		var request *gobinary.Type
+		if o.request != "" {
+			request, _ = f.file.Type(o.request)
+		}
+		f.x.operations[bpf.OperationKey{Type: at.kind}] = f.operation(o, uint8(len(unary)+i+1), request, true)
+	}
+	var err error
+	if f.set(&err, &b.WatchStream, "v3rpc.serverWatchStream", "gRPCStream"); err != nil {
+		f.lack("client.address of watch_create", err)
+	}
+}
+
+// users finds where etcd has found out who the user of a request is.
+func (f *finder) users() {
+	err := func() error {
+		if f.x.binary.Layout == bpf.LayoutStack {
+			return errors.New("Go 1.16 passes arguments on the stack")
+		}
+		function, err := f.function("etcdserver.(*EtcdServer).AuthInfoFromCtx")
+		if err != nil {
+			return err
+		}
+		branches, err := f.file.Branches(function)
+		if err != nil {
+			return err
+		}
+		called := false
+		for _, b := range branches {
+			switch {
+			case b.Kind == gobinary.Call || b.Kind == gobinary.IndirectCall:
+				called = true
+			case called && b.Kind == gobinary.JumpNotEqual:
+				offset, err := f.file.FileOffset(b.Addr)
+				f.x.user = &bpf.Probe{Program: bpf.UnaryUser, Offset: offset}
+				return err
+			}
+		}
+		return fmt.Errorf("%s does not look as expected", function.Name)
+	}()
+	if err != nil {
+		f.lack("user.name", err)
+	}
+}

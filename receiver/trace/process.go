@@ -1,0 +1,98 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
+	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
+)
+
+// process is one etcd server on this host and what we have in it.
+type process struct {
+	discovery.Process
+	started    uint64 // in clock ticks since boot: a PID alone is used again
+	executable *executable
+	binary     uint32 // id of the executable for the programs
+	attachment *bpf.Attachment
+	users      *bpf.Attachment // while auth is on
+
+	// Of the self-check:
+	is       bpf.Process
+	verified bool
+	cluster  uint64
+	member   uint64
+}
+
+// identity is an executable: the same file under any path and in any mount name
+// space, and another one after an upgrade in place.
+type identity struct{ device, inode uint64 }
+
+// startTime is field 22 of /proc/PID/stat, after the name, which may hold spaces
+// and parentheses.
+func startTime(root string, pid int) (uint64, error) {
+	text, err := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 {
+		return 0, fmt.Errorf("/proc/%d/stat does not look as expected", pid)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// openExecutable opens what a process runs, also if the file was replaced or
+// deleted since.
+func openExecutable(root string, pid int) (*os.File, identity, error) {
+	file, err := os.Open(executablePath(root, pid))
+	if err != nil {
+		return nil, identity{}, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
+		return nil, identity{}, errors.Join(err, file.Close())
+	}
+	return file, identity{stat.Dev, stat.Ino}, nil
+}
+
+func executablePath(root string, pid int) string {
+	return filepath.Join(root, strconv.Itoa(pid), "exe")
+}
+
+// loadBias is how far the process's addresses are from those in its file: that of
+// the first mapping of the file, which has offset 0 and address 0 as linked. 0
+// for all but position independent executables.
+func loadBias(root string, pid int, build gobinary.Build, exe identity) (uint64, error) {
+	if !build.PIE {
+		return 0, nil
+	}
+	file, err := os.Open(filepath.Join(root, strconv.Itoa(pid), "maps"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = file.Close() }()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		fields := strings.Fields(lines.Text()) // address perms offset dev inode path
+		if len(fields) < 5 || fields[4] != strconv.FormatUint(exe.inode, 10) || strings.Trim(fields[2], "0") != "" {
+			continue
+		}
+		from, _, _ := strings.Cut(fields[0], "-")
+		return strconv.ParseUint(from, 16, 64)
+	}
+	return 0, fmt.Errorf("/proc/%d/maps does not have its executable", pid)
+}

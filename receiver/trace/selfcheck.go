@@ -1,0 +1,230 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+)
+
+// Nothing of a process is believed before requests of our own, for a key that
+// nobody has, were read from it exactly as we sent them and as etcd answered. If
+// etcd's shapes have changed, nothing wrong leaves.
+
+// selfChecks is how many requests are sent to each endpoint.
+const selfChecks = 5
+
+// check is a self-check that is under way.
+type check struct {
+	key  []byte
+	seen []request // of the process, with this key
+}
+
+// checked is what the client's side of a self-check saw.
+type checked struct {
+	pid     int
+	check   *check
+	answers []answer
+	err     error // the last one, of the endpoints that did not answer
+}
+
+// answer is what etcd said to one request.
+type answer struct {
+	sent, got                 int64 // ns of CLOCK_MONOTONIC
+	cluster, member, revision uint64
+	code                      codes.Code
+}
+
+// check begins a self-check of a process that has probes and has not had one.
+func (t *tracer) check(ctx context.Context, p *process) {
+	if p.verified || p.attachment == nil || t.checking[p.PID] != nil {
+		return
+	}
+	// The zero byte: no user has such keys, and no permission excludes others by it.
+	c := &check{key: []byte("\x00etcdreceiver self-check " + rand.Text())}
+	t.checking[p.PID] = c
+	urls := p.ClientURLs
+	go func() {
+		answers, err := t.ask(ctx, urls, c.key)
+		select {
+		case t.checks <- &checked{pid: p.PID, check: c, answers: answers, err: err}:
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// ask sends requests to the process's own client URLs and, where these do not
+// answer, as a certificate may not be good for them, to the configured endpoints.
+func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []answer, err error) {
+	target, err := t.Cluster.Resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var conns []*etcdclient.Conn
+	for _, u := range urls {
+		if e, err := etcdclient.ParseEndpoint(u); err == nil && e.Secure() == (target.TLS != nil) {
+			conns = append(conns, t.Cluster.Conn(e))
+		}
+	}
+	for _, conn := range append(conns, t.Cluster.Seeds()...) {
+		for range selfChecks {
+			a := answer{sent: monotonic()}
+			r, e := conn.Range(ctx, &pb.RangeRequest{Key: key, Serializable: true})
+			a.got, a.code = monotonic(), status.Code(e)
+			if e != nil && !answered(a.code) {
+				err = e
+				break
+			}
+			if e == nil {
+				a.cluster, a.member, a.revision = r.Header.ClusterId, r.Header.MemberId, uint64(r.Header.Revision)
+			}
+			answers = append(answers, a)
+		}
+	}
+	return answers, err
+}
+
+// answered tells whether it was etcd itself that refused.
+func answered(code codes.Code) bool {
+	return code == codes.PermissionDenied || code == codes.InvalidArgument || code == codes.Unauthenticated
+}
+
+// judge compares both sides.
+func (t *tracer) judge(ctx context.Context, c *checked) {
+	p := t.processes[c.pid]
+	if p == nil || t.checking[c.pid] != c.check {
+		return // it is gone
+	}
+	t.drain(time.Now())
+	t.assembler.sweep(time.Now().Add(2 * patience))
+	delete(t.checking, c.pid)
+	nano, err := t.verify(p, c)
+	if err != nil {
+		t.Logger.Warn("etcd is not traced: a request of our own was not read as it was", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(err))
+		t.Report(p.PID, err)
+		return
+	}
+	p.is.StartNano, p.verified = nano, true
+	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
+		t.Logger.Error("telling the programs about a process", zap.Error(err))
+		return
+	}
+	t.Logger.Info("requests of etcd are traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Uint64("member", p.member))
+	t.Report(p.PID, nil)
+	if t.Cluster.Username() != "" || slices.ContainsFunc(c.answers, func(a answer) bool { return a.code != codes.OK }) {
+		t.followUsers(p)
+	}
+}
+
+var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
+
+// verify tells where the process's clock begins if all was read as it was.
+func (t *tracer) verify(p *process, c *checked) (int64, error) {
+	seen := c.check.seen
+	if len(seen) == 0 {
+		if len(c.answers) == 0 {
+			return 0, errors.Join(errNotReached, c.err)
+		}
+		return 0, errNotReached // another member answered, or the probes do not work
+	}
+	ahead := wallAhead()
+	var nanos []int64
+	for i := range seen {
+		q := &seen[i]
+		nano, err := t.compare(p, q, c, ahead)
+		if err != nil {
+			return 0, err
+		}
+		nanos = append(nanos, nano)
+	}
+	slices.Sort(nanos)
+	return nanos[len(nanos)/2], nil
+}
+
+// compare holds a record against the answers.
+func (t *tracer) compare(p *process, q *request, c *checked, ahead int64) (int64, error) {
+	o := byCode(q.Operation)
+	switch {
+	case o == nil || o.name != "range":
+		return 0, fmt.Errorf("a range was read as operation %d", q.Operation)
+	case !bytes.Equal(q.Key, c.check.key) || len(q.End) > 0:
+		return 0, fmt.Errorf("its key was read as %q to %q", q.Key, q.End)
+	}
+	i := slices.IndexFunc(c.answers, func(a answer) bool { return a.sent <= int64(q.Time) && int64(q.Time) <= a.got })
+	if i < 0 {
+		return 0, errors.New("its time lies in none of our requests")
+	}
+	a := c.answers[i]
+	if a.code != codes.OK {
+		if !q.failed || q.known && codes.Code(q.code) != a.code {
+			return 0, fmt.Errorf("a request that etcd refused with %s was read as %s", a.code, codes.Code(q.code))
+		}
+	} else {
+		if q.Cluster != a.cluster || q.Member != a.member || uint64(q.Revision) != a.revision || q.Count != 0 {
+			return 0, fmt.Errorf("the answer of member %x of %x at revision %d was read as of %x of %x at %d with %d keys",
+				a.member, a.cluster, a.revision, q.Member, q.Cluster, q.Revision, q.Count)
+		}
+		p.cluster, p.member = a.cluster, a.member
+	}
+	if q.ByKtime {
+		return 0, inside(int64(q.Ext), a)
+	}
+	nano, ok := startNano(q.Wall, q.Ext, ahead)
+	if !ok {
+		return 0, errors.New("its start has no monotonic time")
+	}
+	return nano, inside(nano+int64(q.Ext), a)
+}
+
+// inside: a request begins after it was sent and before it was answered; the two
+// clocks are compared to within some microseconds.
+func inside(start int64, a answer) error {
+	const tolerance = int64(time.Millisecond)
+	if start < a.sent-tolerance || start > a.got+tolerance {
+		return fmt.Errorf("its start was read as %s before it was sent", time.Duration(a.sent-start))
+	}
+	return nil
+}
+
+// followUsers has etcd's requests tell their users: one more trap for each, so
+// only while auth is on.
+func (t *tracer) followUsers(p *process) {
+	if p.users != nil || p.executable.user == nil {
+		return
+	}
+	a, err := t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, []bpf.Probe{*p.executable.user})
+	if err == nil {
+		p.users, p.is.Users = a, 1
+		err = t.programs.PutProcess(p.PID, p.is)
+	}
+	if err != nil {
+		t.Logger.Warn("the users of requests cannot be told", zap.Int("pid", p.PID), zap.Error(err))
+	}
+}
+
+func (t *tracer) ignoreUsers(p *process) {
+	if p.users == nil {
+		return
+	}
+	err := p.users.Close()
+	p.users, p.is.Users = nil, 0
+	if err = errors.Join(err, t.programs.PutProcess(p.PID, p.is)); err != nil {
+		t.Logger.Warn("taking a probe out of etcd", zap.Int("pid", p.PID), zap.Error(err))
+	}
+}

@@ -1,0 +1,68 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
+)
+
+// Mode says which requests become log records. Metrics are of all.
+type Mode string
+
+// The modes. What fails is a record in all but ModeNone.
+const (
+	ModeNone   Mode = "none"
+	ModeSlow   Mode = "slow"   // what takes Settings.SlowRequest
+	ModeWrites Mode = "writes" // what may change something, and what is slow
+	ModeAll    Mode = "all"    // and reads, of those that are fast Settings.Sample
+)
+
+// Settings are what the user configured.
+type Settings struct {
+	Mode        Mode
+	Operations  []string      // families that become records; empty: all
+	SlowRequest time.Duration // > 0
+	Sample      float64       // part of the fast reads under ModeAll, 0 to 1
+	RingBytes   int           // a power of two
+	Rescan      time.Duration // how often processes are looked for
+	Interval    time.Duration // of metrics
+	ProcRoot    string        // "/proc" if empty
+}
+
+// The stages at which something can be lost, of Tracer.Lost.
+const (
+	LostRing   = "ring_buffer"
+	LostQueue  = "queue"
+	LostDecode = "decode"
+)
+
+// Tracer reads from the kernel what the etcd servers of this host do.
+type Tracer struct {
+	Settings
+	Cluster  *etcdclient.Cluster // for the self-check
+	Format   *logrecord.Format
+	Resource *resource.Builder
+	Logger   *zap.Logger
+
+	// Logs delivers records, waiting as long as the pipeline refuses them; nil
+	// without a logs pipeline. Metrics offers metrics once, nil likewise. Each is
+	// called by a goroutine of its own, which ends with Run.
+	Logs    func(context.Context, plog.Logs) error
+	Metrics func(context.Context, pmetric.Metrics)
+	// Lost counts what was lost at a stage.
+	Lost func(stage string, n int64)
+	// Report tells how a process fares: an error while it cannot be traced, nil when
+	// it is, or is gone.
+	Report func(pid int, err error)
+	Debug  func(any)
+}

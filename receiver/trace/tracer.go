@@ -1,0 +1,257 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
+	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
+)
+
+// drainEvery is how long a record may lie in the ring: see bpf.Programs.Drain. A
+// ring of 1 MiB holds 300,000 requests a second for so long.
+const drainEvery = 10 * time.Millisecond
+
+// tracer is what Run has: one goroutine owns it all.
+type tracer struct {
+	*Tracer
+	programs    *bpf.Programs
+	executables map[identity]*found
+	processes   map[int]*process
+	assembler   *assembler
+	record      bpf.Record
+	checks      chan *checked // of self-checks, which ask etcd and so take time
+	checking    map[int]*check
+	ahead       int64 // of the wall clock, when the process was checked or later
+	lost        bpf.Counters
+	nextBinary  uint32
+}
+
+// found is an inspected executable: what it is, or why it cannot be traced.
+type found struct {
+	*executable
+	id  uint32
+	err error
+}
+
+func (t *tracer) run(ctx context.Context) {
+	defer t.end()
+	drain := time.NewTicker(drainEvery)
+	defer drain.Stop()
+	rescan := time.NewTicker(t.Rescan)
+	defer rescan.Stop()
+	t.scan(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-drain.C:
+			t.drain(time.Now())
+		case c := <-t.checks:
+			t.judge(ctx, c)
+		case <-rescan.C:
+			t.scan(ctx)
+		}
+	}
+}
+
+// end takes all probes out, then reads what is still in the ring.
+func (t *tracer) end() {
+	for _, p := range t.processes {
+		t.detach(p)
+	}
+	t.drain(time.Now())
+	t.assembler.sweep(time.Now().Add(2 * patience))
+	if err := t.programs.Close(); err != nil {
+		t.Logger.Warn("closing the programs in the kernel failed", zap.Error(err))
+	}
+}
+
+// drain reads the ring.
+func (t *tracer) drain(now time.Time) {
+	err := t.programs.Drain(func(raw []byte) {
+		if err := bpf.Decode(raw, &t.record); err != nil {
+			t.Lost(LostDecode, 1)
+			t.Logger.Error("a record of the kernel cannot be read: this is a defect of the receiver", zap.Error(err))
+			return
+		}
+		t.assembler.take(&t.record, now)
+	})
+	if err != nil {
+		t.Logger.Warn("the ring cannot be read", zap.Error(err))
+	}
+	t.assembler.sweep(now)
+	t.tellLost()
+}
+
+// tellLost tells what the ring had no room for since it was last told.
+func (t *tracer) tellLost() {
+	now, err := t.programs.Counters()
+	if err != nil {
+		return
+	}
+	if n := now.Lost - t.lost.Lost; n > 0 {
+		t.Lost(LostRing, int64(n))
+	}
+	t.lost = now
+}
+
+// scan finds the etcd processes of this host, those that have come and those that
+// have gone.
+func (t *tracer) scan(ctx context.Context) {
+	all, err := discovery.Scanner{Root: t.ProcRoot}.Processes()
+	if err != nil {
+		t.Logger.Warn("the processes of this host cannot be listed", zap.Error(err))
+		return
+	}
+	here := map[int]bool{}
+	for _, p := range all {
+		started, err := startTime(t.proc(), p.PID)
+		if err != nil {
+			continue // it has ended
+		}
+		here[p.PID] = true
+		if old := t.processes[p.PID]; old != nil {
+			if old.started == started && old.binary == t.binaryOf(p.PID) {
+				continue
+			}
+			t.forget(old)
+		}
+		t.add(ctx, &process{Process: p, started: started})
+	}
+	for _, p := range t.processes {
+		if !here[p.PID] {
+			t.forget(p)
+		}
+	}
+	for _, p := range t.processes {
+		t.check(ctx, p)
+	}
+}
+
+// binaryOf is the id of what a process runs now: it may have executed another
+// file under the same PID. 0 if that is not known.
+func (t *tracer) binaryOf(pid int) uint32 {
+	file, id, err := openExecutable(t.proc(), pid)
+	if err != nil {
+		return 0
+	}
+	_ = file.Close()
+	if x := t.executables[id]; x != nil {
+		return x.id
+	}
+	return 0
+}
+
+// add inspects a process and puts probes into it.
+func (t *tracer) add(ctx context.Context, p *process) {
+	t.processes[p.PID] = p
+	if err := t.attach(p); err != nil {
+		t.Logger.Warn("etcd cannot be traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(err))
+		t.Report(p.PID, err)
+		return
+	}
+	b := p.executable.build
+	t.Logger.Info("probes are in etcd", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.String("go", b.GoVersion),
+		zap.String("etcd", b.EtcdVersion), zap.Int("probes", len(p.executable.probes)), zap.Strings("not_found", p.executable.lacks))
+}
+
+func (t *tracer) attach(p *process) error {
+	file, id, err := openExecutable(t.proc(), p.PID)
+	if err != nil {
+		return fmt.Errorf("open the executable of process %d: %w", p.PID, err)
+	}
+	defer func() { _ = file.Close() }()
+	x := t.executables[id]
+	if x == nil {
+		x = t.inspect(file)
+		t.executables[id] = x
+	}
+	p.binary = x.id
+	if x.err != nil {
+		return x.err
+	}
+	p.executable = x.executable
+	p.is.Binary = x.id
+	if p.is.Bias, err = loadBias(t.proc(), p.PID, x.build, id); err != nil {
+		return err
+	}
+	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
+		return err
+	}
+	p.attachment, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, x.probes)
+	return err
+}
+
+// inspect reads an executable once, however many processes run it.
+func (t *tracer) inspect(file interface {
+	ReadAt([]byte, int64) (int, error)
+},
+) *found {
+	t.nextBinary++
+	x := &found{id: t.nextBinary}
+	binary, err := gobinary.Open(file)
+	if err == nil {
+		x.executable, err = inspect(binary, t.emits)
+	}
+	if err == nil {
+		err = t.programs.PutBinary(x.id, &x.binary, maps.Clone(x.operations))
+	}
+	x.err = err
+	return x
+}
+
+// emits tells whether every request of an operation becomes a record.
+func (t *tracer) emits(o *operation) bool {
+	if len(t.Operations) > 0 && !slices.Contains(t.Operations, string(o.family)) {
+		return false
+	}
+	switch t.Mode {
+	case ModeAll:
+		return true
+	case ModeWrites:
+		return !o.read
+	default:
+		return false
+	}
+}
+
+// forget takes the probes out of a process that has ended, or runs another file.
+func (t *tracer) forget(p *process) {
+	t.detach(p)
+	delete(t.processes, p.PID)
+	delete(t.checking, p.PID)
+}
+
+func (t *tracer) detach(p *process) {
+	if p.attachment == nil {
+		return
+	}
+	err := p.attachment.Close()
+	if p.users != nil {
+		err = errors.Join(err, p.users.Close())
+	}
+	p.attachment, p.users = nil, nil
+	if err = errors.Join(err, t.programs.RemoveProcess(p.PID)); err != nil {
+		t.Logger.Warn("taking probes out of etcd", zap.Int("pid", p.PID), zap.Error(err))
+	}
+}
+
+func (t *tracer) proc() string {
+	if t.ProcRoot == "" {
+		return "/proc"
+	}
+	return t.ProcRoot
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Copyright The etcdreceiver Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# generate-bpf.sh: compiles bpf/*.bpf.c for amd64 and arm64, and writes their Go bindings. The same clang gives the same
+# bytes: debug information, which has paths, is stripped.
+set -euo pipefail
+cd "$(dirname "$0")/../bpf"
+
+compile() { # name, then types that Go needs
+  local name=$1 types=()
+  shift
+  for type in "$@"; do types+=(-type "$type"); done
+  # The kernel's headers of any architecture will do: only linux/bpf.h and linux/types.h are read.
+  GOPACKAGE=bpf ../bin/bpf2go -go-package bpf -output-stem "generated_$name" -cc clang-19 -strip llvm-strip-19 \
+    -target amd64,arm64 "${types[@]}" "$name" "$name.bpf.c" -- \
+    -O2 -mcpu=v3 -Wall -Werror -I"/usr/include/$(uname -m)-linux-gnu" >/dev/null
+}
+compile etcd binary operation operation_key process request inner failure distribution distribution_key \
+  record_kind record_flags counter layout stream_type
