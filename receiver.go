@@ -102,7 +102,8 @@ func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
-	if r.logs != nil && r.config.Watch.Enabled {
+	watches := r.logs != nil && r.config.Watch.Enabled
+	if watches {
 		if r.checkpoint, err = openCheckpoint(ctx, host, r.config.Storage, r.settings.ID); err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 		collector := r.collector(ctx)
 		r.running.Go(func() { collector.Run(ctx) })
 	}
-	if r.logs != nil && r.config.Watch.Enabled {
+	if watches {
 		watcher := r.watcher()
 		r.running.Go(func() { watcher.Run(ctx) })
 	}
@@ -191,13 +192,14 @@ func (r *etcdReceiver) consumeMetrics(ctx context.Context, metrics pmetric.Metri
 	ctx = r.obs.StartMetricsOp(ctx)
 	err := r.metrics.ConsumeMetrics(ctx, metrics)
 	r.obs.EndMetricsOp(ctx, "etcd", points, err)
-	switch refused := err != nil; {
+	refused := err != nil
+	switch {
 	case refused && !r.metricsRefused:
 		r.settings.Logger.Warn("the pipeline refuses metrics; what it refuses is not offered again", zap.Int("data_points", points), zap.Error(err))
 	case !refused && r.metricsRefused:
 		r.settings.Logger.Info("the pipeline accepts metrics again")
 	}
-	r.metricsRefused = err != nil
+	r.metricsRefused = refused
 }
 
 // eventQueue is how many collections' events wait for a pipeline that refuses.
@@ -251,7 +253,7 @@ func (r *etcdReceiver) deliver(ctx context.Context, deliverer *delivery.Delivere
 		return
 	}
 	lost := logs.LogRecordCount()
-	if refused := (*delivery.RefusedError)(nil); errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*delivery.RefusedError](err); ok {
 		lost = refused.Records
 	}
 	r.telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(lost), delivery.StageRefused)

@@ -42,8 +42,7 @@ func openCheckpoint(ctx context.Context, host component.Host, name string, recei
 	store, err := checkpoint.Open(ctx, client)
 	if err != nil {
 		err = fmt.Errorf("storage %q: the checkpoint cannot be used: %w", name, err)
-		var future *checkpoint.FutureError
-		if errors.As(err, &future) {
+		if _, ok := errors.AsType[*checkpoint.FutureError](err); ok {
 			err = fmt.Errorf("%w; run the newer release again, or give this one another storage directory, which begins anew", err)
 		}
 		return nil, errors.Join(err, client.Close(ctx))

@@ -92,7 +92,7 @@ func at(revision int64) Position { return Position{ClusterID: 0xcafe, Revision: 
 // full uses every field.
 func full(revision int64) Position {
 	return Position{
-		ClusterID:   ^uint64(0),
+		ClusterID:   ^Hex(0),
 		Revision:    revision,
 		Fingerprint: &Fingerprint{Revision: revision - 1, Hash: 1 << 63, Key: []byte("\xff\x00k"), Value: 42},
 		Snapshot:    &Snapshot{Revision: revision + 5, Next: []byte{0xfe}, Above: 2, Resync: true},

@@ -123,7 +123,7 @@ func FuzzDecode(f *testing.F) {
 			require.Len(t, reread, len(records))
 			for prefix, r := range records {
 				assert.Equal(t, r.Origin, reread[prefix].Origin)
-				assert.Equal(t, r.position(), reread[prefix].position())
+				assert.Equal(t, r.Position, reread[prefix].Position)
 			}
 		}
 	})

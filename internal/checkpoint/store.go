@@ -117,7 +117,7 @@ func (s *Store) Load(prefix string) (Position, Origin) {
 		}
 		s.held[prefix] = r
 	}
-	return r.position(), r.Origin
+	return r.Position.clone(), r.Origin
 }
 
 // Overlapping gives where a prefix that was not watched before can begin without a
@@ -130,7 +130,7 @@ func (s *Store) Overlapping(prefix string) (p Position, ok bool) {
 			continue
 		}
 		if !ok || r.Revision < p.Revision {
-			p, ok = Position{ClusterID: uint64(r.ClusterID), Revision: r.Revision}, r.Origin != Lost
+			p, ok = Position{ClusterID: r.ClusterID, Revision: r.Revision}, r.Origin != Lost
 		}
 	}
 	return p, ok

@@ -28,9 +28,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errBusy = errors.New("busy")
 
-func deliverer(t *testing.T, next func(context.Context, plog.Logs) error, capabilities ...consumer.Option) *Deliverer {
+func deliverer(t *testing.T, next func(context.Context, plog.Logs) error) *Deliverer {
 	t.Helper()
-	logs, err := consumer.NewLogs(next, capabilities...)
+	logs, err := consumer.NewLogs(next)
 	require.NoError(t, err)
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverCreateSettings: receivertest.NewNopSettings(metadata.Type)})
 	require.NoError(t, err)

@@ -225,10 +225,8 @@ func (c *Conn) Alarms(ctx context.Context) (answer *pb.AlarmResponse, err error)
 // endpoint health` does: it succeeds only if the member reaches a leader that
 // has a quorum.
 func (c *Conn) Read(ctx context.Context) error {
-	return c.call(ctx, func(conn *grpc.ClientConn) error {
-		_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true, Limit: 1})
-		return err
-	})
+	_, err := c.Revision(ctx, []byte("health"))
+	return err
 }
 
 // Revision makes a linearizable read of one key that need not exist and gives the

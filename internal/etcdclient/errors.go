@@ -110,7 +110,7 @@ func remedy(err error, endpoint Endpoint, username string) string {
 		return "this does not look like an etcd client port"
 	case has("deadline exceeded"):
 		return "no answer in time: the member may be overloaded or frozen, or this is not an etcd client port"
-	case has("connection refused"), has("no such host"), has("no such file or directory"):
+	case has("connection refused"), has("no such file or directory"):
 		return "check endpoints, and that etcd runs"
 	}
 	return ""

@@ -123,55 +123,42 @@ func BenchmarkChange(b *testing.B) {
 // whole so far, and the last ones stand alone.
 func BenchmarkParts(b *testing.B) {
 	events := benchmarkEvents()
-	record := func(name string, attributes int, fill func(plog.LogRecord, pcommon.Map)) {
-		b.Run(name, func(b *testing.B) {
+	str := func(name string) func(plog.LogRecord) {
+		return func(lr plog.LogRecord) { lr.Attributes().PutStr(name, eventPut) }
+	}
+	parts := []struct {
+		name string
+		put  func(plog.LogRecord)
+	}{
+		{"record", func(plog.LogRecord) {}},
+		{"room for 10 attributes", func(lr plog.LogRecord) { lr.Attributes().EnsureCapacity(10) }},
+		{"7 numbers", func(lr plog.LogRecord) {
+			for _, name := range []string{
+				"etcd.kv.create_revision", "etcd.kv.mod_revision", "etcd.kv.sub_index", "etcd.kv.version",
+				"etcd.kv.value_size", "etcd.kv.prev_mod_revision", "etcd.kv.prev_value_size",
+			} {
+				lr.Attributes().PutInt(name, 1_000_000)
+			}
+		}},
+		{"event.name", str("event.name")},
+		{"key", str("etcd.key")},
+		{"uid", str("log.record.uid")},
+		{"body", func(lr plog.LogRecord) { lr.Body().SetStr(eventPut) }},
+	}
+	for i, last := range parts {
+		b.Run(last.name, func(b *testing.B) {
 			f := Format{}
 			perEvent(b, collectorHeap, func() {
 				batch := f.NewBatch(pcommon.NewResource(), time.Unix(1700000000, 0), batchOf)
 				for range batchOf {
 					lr := batch.records.AppendEmpty()
-					if attributes > 0 {
-						lr.Attributes().EnsureCapacity(attributes)
+					for _, part := range parts[:i+1] {
+						part.put(lr)
 					}
-					fill(lr, lr.Attributes())
 				}
 			})
 		})
 	}
-	ints := func(attrs pcommon.Map) {
-		attrs.PutInt("etcd.kv.create_revision", 1_000_000)
-		attrs.PutInt("etcd.kv.mod_revision", 1_000_000)
-		attrs.PutInt("etcd.kv.sub_index", 1_000_000)
-		attrs.PutInt("etcd.kv.version", 1_000_000)
-		attrs.PutInt("etcd.kv.value_size", 1_000_000)
-		attrs.PutInt("etcd.kv.prev_mod_revision", 1_000_000)
-		attrs.PutInt("etcd.kv.prev_value_size", 1_000_000)
-	}
-	record("record", 0, func(plog.LogRecord, pcommon.Map) {})
-	record("room for 10 attributes", 10, func(plog.LogRecord, pcommon.Map) {})
-	record("7 numbers", 10, func(_ plog.LogRecord, attrs pcommon.Map) { ints(attrs) })
-	record("event.name", 10, func(_ plog.LogRecord, attrs pcommon.Map) {
-		attrs.PutStr("event.name", eventPut)
-		ints(attrs)
-	})
-	record("key", 10, func(_ plog.LogRecord, attrs pcommon.Map) {
-		attrs.PutStr("event.name", eventPut)
-		attrs.PutStr("etcd.key", eventPut)
-		ints(attrs)
-	})
-	record("uid", 10, func(_ plog.LogRecord, attrs pcommon.Map) {
-		attrs.PutStr("event.name", eventPut)
-		attrs.PutStr("etcd.key", eventPut)
-		ints(attrs)
-		attrs.PutStr("log.record.uid", eventPut)
-	})
-	record("body", 10, func(lr plog.LogRecord, attrs pcommon.Map) {
-		attrs.PutStr("event.name", eventPut)
-		attrs.PutStr("etcd.key", eventPut)
-		ints(attrs)
-		attrs.PutStr("log.record.uid", eventPut)
-		lr.Body().SetStr(eventPut)
-	})
 
 	alone := func(name string, do func(*Event, int)) {
 		b.Run("alone/"+name, func(b *testing.B) {

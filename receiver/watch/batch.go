@@ -31,6 +31,11 @@ type Bounds struct {
 	WholeRecords, WholeBytes int
 }
 
+// reached tells whether records are as many as a batch should have.
+func (b Bounds) reached(records *logrecord.Batch) bool {
+	return records != nil && (records.Len() >= b.MaxRecords || records.Bytes() >= b.MaxBytes)
+}
+
 // A revision up to this is never split, however small the batches are. A
 // transaction has 128 operations unless etcd was told otherwise, but one range
 // delete or one expired lease is one revision with any number of deletes. Memory
@@ -85,9 +90,7 @@ func (b *batch) bytes() int {
 	return b.records.Bytes()
 }
 
-func (b *batch) full() bool {
-	return b.len() >= b.bounds.MaxRecords || b.bytes() >= b.bounds.MaxBytes
-}
+func (b *batch) full() bool { return b.bounds.reached(b.records) }
 
 // huge tells whether the open revision alone is more than a batch should be.
 func (b *batch) huge() bool {
@@ -117,8 +120,8 @@ func (b *batch) end() { b.through = max(b.through, b.revision) }
 // add takes a change in. It leaves no record if it is left out or switched off; the
 // position moves past it all the same.
 func (b *batch) add(ev *logrecord.Event, identity uint64, left bool) (recorded bool) {
-	b.print.Hash += identity
-	b.print.Value, b.print.Deleted = identity, ev.Delete
+	b.print.Hash += checkpoint.Hex(identity)
+	b.print.Value, b.print.Deleted = checkpoint.Hex(identity), ev.Delete
 	if ev.Delete {
 		b.print.Value = 0
 	}
@@ -147,30 +150,16 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 		if revision > limit {
 			return errLimit
 		}
-		if s.resumed.want != nil && revision > s.resumed.want.Revision {
-			if err := s.recognise(ctx, r.header.revision); err != nil {
-				return err
-			}
+		if err := s.recognise(ctx, revision, r.header.revision); err != nil {
+			return err
 		}
-		switch {
-		case revision <= b.through:
+		if revision <= b.through {
 			// Asked for to recognise the history; or a server before 3.5.22 and 3.6.2, which can repeat old events (etcd issue 20221).
 			s.resumed.see(ev, identity)
 			return nil
-		case revision < b.revision:
-			return fmt.Errorf("revision %d came after revision %d", revision, b.revision)
-		case revision > b.revision:
-			b.end()
-			if b.full() {
-				if err := s.flush(ctx); err != nil {
-					return err
-				}
-			}
-			b.begin(revision)
-		case b.huge():
-			if err := s.flushPart(ctx); err != nil {
-				return err
-			}
+		}
+		if err := s.enter(ctx, revision); err != nil {
+			return err
 		}
 		burst.see(revision)
 		if b.records == nil {
@@ -198,14 +187,33 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 		return nil
 	}
 	b.end()
-	if s.resumed.want != nil && r.last >= s.resumed.want.Revision {
-		if err := s.recognise(ctx, r.header.revision); err != nil {
-			return err
-		}
+	if err := s.recognise(ctx, r.last+1, r.header.revision); err != nil {
+		return err
 	}
 	if b.full() {
 		return s.flush(ctx)
 	}
+	return nil
+}
+
+// enter makes the batch ready for the next change, which is of that revision.
+func (s *session) enter(ctx context.Context, revision int64) error {
+	b := s.pending
+	switch {
+	case revision < b.revision:
+		return fmt.Errorf("revision %d came after revision %d", revision, b.revision)
+	case revision == b.revision && b.huge():
+		return s.flushPart(ctx)
+	case revision == b.revision:
+		return nil
+	}
+	b.end()
+	if b.full() {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b.begin(revision)
 	return nil
 }
 
@@ -291,24 +299,34 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 	s.lag.behind(time.Now())
 	count, patience := records.Len(), time.AfterFunc(s.Stall, s.stop)
 	defer patience.Stop()
-	err := s.Deliver(ctx, records.Logs())
-	var refused *delivery.RefusedError
+	refused, err := s.offer(ctx, records)
 	switch {
-	case err == nil:
+	case err != nil:
+		return err
+	case refused == nil:
 		s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count))
 		return nil
-	case !errors.As(err, &refused):
-		s.unsure = true
-		return err
-	case s.StopWhenRefused:
-		s.stopped = true
-		return fmt.Errorf("%w: %w", ErrStopped, refused)
 	}
 	s.Telemetry.ReceiverEtcdEventsDelivered.Add(ctx, int64(count-refused.Records))
 	s.Telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(refused.Records), delivery.StageRefused)
 	s.Logger.Error("changes were refused for good", zap.Error(refused))
 	gap.Count, gap.Reason = refused.Records, metadata.AttributeEtcdGapReasonRefused
 	return s.gap(ctx, gap)
+}
+
+// offer hands records to the pipeline. An error ends the session: it is not known
+// whether the pipeline has them, or it refuses them for good and that ends the
+// stream. So this session offers nothing more.
+func (s *session) offer(ctx context.Context, records *logrecord.Batch) (refused *delivery.RefusedError, err error) {
+	err = s.Deliver(ctx, records.Logs())
+	if refused, ok := errors.AsType[*delivery.RefusedError](err); ok {
+		if !s.StopWhenRefused {
+			return refused, nil
+		}
+		err = fmt.Errorf("%w: %w", ErrStopped, refused)
+	}
+	s.noMore = err != nil
+	return nil, err
 }
 
 // lastFlush bounds how long the end of a session waits for the pipeline.
@@ -318,7 +336,7 @@ const lastFlush = 2 * time.Second
 // not take in time is read again by the next session.
 func (s *session) flushLast(ctx context.Context) {
 	s.pending.timer.Stop()
-	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil || s.stopped || s.unsure {
+	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil || s.noMore {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 func TestAStartInTheFutureIsWaitedForAndNoGap(t *testing.T) {
@@ -87,7 +89,7 @@ func TestAHugeRevisionThatASlowPipelineTakesInPartsArrivesOnce(t *testing.T) {
 		w.Start, w.StartRevision, w.Stall, w.Batch.MaxRecords = AtRevision, 6, 20*time.Millisecond, 2
 		w.Deliver = func(_ context.Context, logs plog.Logs) error {
 			time.Sleep(50 * time.Millisecond)
-			for _, lr := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+			for _, lr := range records(logs).All() {
 				key, _ := lr.Attributes().Get("etcd.key")
 				if got = append(got, key.Str()); len(got) == len(keys) {
 					close(done)
@@ -117,5 +119,60 @@ func TestWhereRefusalStopsTheStreamTheRefusedBatchIsOfferedOnce(t *testing.T) {
 	require.ErrorIs(t, s.takeEvents(t, events(5, "a")), ErrStopped)
 	s.flushLast(t.Context())
 	assert.Equal(t, 1, offered)
+	assert.EqualValues(t, 5, s.next)
+}
+
+func TestWhatIsNotKnownOfOneOwedGapIsNotKnownOfTwo(t *testing.T) {
+	const compacted, refused, lost = metadata.AttributeEtcdGapReasonCompacted, metadata.AttributeEtcdGapReasonRefused, metadata.AttributeEtcdGapReasonCheckpointLost
+	for name, tc := range map[string]struct{ first, second, want logrecord.Gap }{
+		"counts are added up": {
+			logrecord.Gap{From: 5, To: 6, Next: 7, Count: 2, Reason: refused},
+			logrecord.Gap{From: 7, To: 9, Next: 10, Count: 3, Reason: refused},
+			logrecord.Gap{From: 5, To: 9, Next: 10, Count: 5, Reason: refused},
+		},
+		"the first has no count": {
+			logrecord.Gap{From: 5, To: 6, Next: 7, Reason: compacted},
+			logrecord.Gap{From: 7, To: 9, Next: 10, Count: 3, Reason: refused},
+			logrecord.Gap{From: 5, To: 9, Next: 10, Reason: compacted},
+		},
+		"the second has no count": {
+			logrecord.Gap{From: 5, To: 6, Next: 7, Count: 2, Reason: refused},
+			logrecord.Gap{From: 7, To: 9, Next: 10, Reason: compacted},
+			logrecord.Gap{From: 5, To: 9, Next: 10, Reason: refused},
+		},
+		"the first has no beginning": {
+			logrecord.Gap{To: 6, Next: 7, Reason: lost},
+			logrecord.Gap{From: 7, To: 9, Next: 10, Count: 3, Reason: refused},
+			logrecord.Gap{To: 9, Next: 10, Reason: lost},
+		},
+		"the first is of existing keys, which have no revisions": {
+			logrecord.Gap{Count: 2, Reason: refused},
+			logrecord.Gap{From: 7, To: 9, Next: 10, Count: 3, Reason: refused},
+			logrecord.Gap{From: 7, To: 9, Next: 10, Count: 5, Reason: refused},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &follower{}
+			f.owe(tc.first)
+			f.owe(tc.second)
+			assert.Equal(t, tc.want, *f.owed)
+		})
+	}
+}
+
+func TestAGapThatThePipelineRefusesIsOfferedOnceWhereRefusalStopsTheStream(t *testing.T) {
+	offered := 0
+	s := follow(t, Bounds{MaxRecords: 10, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(context.Context, plog.Logs) error {
+		offered++
+		return &delivery.RefusedError{Records: 1, Cause: fmt.Errorf("no")}
+	})
+	s.StopWhenRefused = true
+	s.begins(t.Context(), 5)
+	s.owe(logrecord.Gap{From: 1, To: 4, Next: 5})
+	require.NoError(t, s.takeEvents(t, events(5, "a")))
+	require.ErrorIs(t, s.flush(t.Context()), ErrStopped)
+	s.flushLast(t.Context())
+	assert.Equal(t, 1, offered)
+	assert.NotNil(t, s.owed, "the next run tells it")
 	assert.EqualValues(t, 5, s.next)
 }

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
-	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
@@ -22,13 +21,13 @@ import (
 
 // gap records that changes are missing. An error means that the record was not
 // delivered: the position must stay, so that it is made again.
-func (f *follower) gap(ctx context.Context, g logrecord.Gap) error {
-	f.Logger.Error("changes are missing", zap.String("prefix", f.prefix), zap.Int64("from_revision", g.From), zap.Int64("to_revision", g.To), zap.Int64("next_revision", g.Next), zap.Stringer("reason", g.Reason))
-	f.owe(g)
-	if err := f.settle(ctx); err != nil {
+func (s *session) gap(ctx context.Context, g logrecord.Gap) error {
+	s.Logger.Error("changes are missing", zap.String("prefix", s.prefix), zap.Int64("from_revision", g.From), zap.Int64("to_revision", g.To), zap.Int64("next_revision", g.Next), zap.Stringer("reason", g.Reason))
+	s.owe(g)
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
-	f.Telemetry.ReceiverEtcdWatchGaps.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", g.Reason.String())))
+	s.Telemetry.ReceiverEtcdWatchGaps.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", g.Reason.String())))
 	return nil
 }
 
@@ -36,46 +35,48 @@ func (f *follower) gap(ctx context.Context, g logrecord.Gap) error {
 // good, as it may have refused the changes, is told with the next that it accepts:
 // a hole is never silent.
 func (f *follower) owe(g logrecord.Gap) {
-	if f.owed != nil {
-		if g.From == 0 || f.owed.From != 0 && f.owed.From < g.From {
-			g.From = f.owed.From
+	if before := f.owed; before != nil {
+		switch {
+		case before.From == 0 && before.To != 0: // all up to there
+			g.From = 0
+		case g.From == 0 || before.From != 0 && before.From < g.From:
+			g.From = before.From
 		}
-		if g.Count, g.Reason = g.Count+f.owed.Count, f.owed.Reason; f.owed.Count == 0 {
-			g.Count = 0 // not known
+		if g.Count == 0 || before.Count == 0 {
+			g.Count = 0 // not known of both
+		} else {
+			g.Count += before.Count
 		}
+		g.Reason = before.Reason
 	}
 	f.owed = &g
 }
 
 // settle delivers the record of a gap that is owed. A pipeline that refuses it for
 // good does not hold the stream up, unless the user wants that.
-func (f *follower) settle(ctx context.Context) error {
-	if f.owed == nil {
+func (s *session) settle(ctx context.Context) error {
+	if s.owed == nil {
 		return nil
 	}
-	records := f.newRecords(1)
-	if records.Gap(*f.owed) {
-		refused, err := f.announce(ctx, records)
-		if refused || err != nil {
+	records := s.newRecords(1)
+	if records.Gap(*s.owed) {
+		accepted, err := s.announce(ctx, records)
+		if !accepted {
 			return err
 		}
 	}
-	f.owed = nil
+	s.owed = nil
 	return nil
 }
 
-// announce delivers a record that is not a change.
-func (f *follower) announce(ctx context.Context, records *logrecord.Batch) (refused bool, err error) {
-	err = f.Deliver(ctx, records.Logs())
-	var refusal *delivery.RefusedError
-	switch {
-	case errors.As(err, &refusal) && f.StopWhenRefused:
-		return true, fmt.Errorf("%w: %w", ErrStopped, refusal)
-	case errors.As(err, &refusal):
-		f.Logger.Error("the pipeline refused a record of the stream", zap.String("prefix", f.prefix), zap.Error(err))
-		return true, nil
+// announce delivers a record that is not a change. The pipeline may refuse it for
+// good, without an error.
+func (s *session) announce(ctx context.Context, records *logrecord.Batch) (accepted bool, err error) {
+	refused, err := s.offer(ctx, records)
+	if refused != nil {
+		s.Logger.Error("the pipeline refused a record of the stream", zap.String("prefix", s.prefix), zap.Error(refused))
 	}
-	return false, err
+	return refused == nil && err == nil, err
 }
 
 // canceled: etcd ended the watch. If the position was compacted away, that part
@@ -86,7 +87,7 @@ func (s *session) canceled(ctx context.Context, r *response) error {
 	switch {
 	case compacted == 0:
 		return s.explain(cancelError(r.cancelReason), s.conn)
-	case s.print != nil && !s.printGone && compacted <= s.next:
+	case s.recognisable() != nil && compacted <= s.next:
 		// Only what was delivered is gone: the next stream begins at the position.
 		return s.compare(ctx)
 	}

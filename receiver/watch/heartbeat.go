@@ -67,10 +67,8 @@ func (s *session) progress(ctx context.Context, revision int64) error {
 	if b.open() || !s.trustsProgress() || revision <= b.through {
 		return s.flush(ctx)
 	}
-	if s.resumed.want != nil && revision >= s.resumed.want.Revision {
-		if err := s.recognise(ctx, revision); err != nil {
-			return err
-		}
+	if err := s.recognise(ctx, revision+1, revision); err != nil {
+		return err
 	}
 	b.through = revision
 	// All is read: what made a catch-up narrow may be over, and what comes next may be large.

@@ -26,9 +26,11 @@ import (
 // the reading can go on at a newer revision if the first one is compacted meanwhile:
 // a key that has changed since comes through the watch, or lies in the next gap.
 func (s *session) readKeys(ctx context.Context) error {
-	// A stored reading goes on only in the cluster that it began in, which page checks.
-	_, end := keyRange(s.prefix)
-	pages := newPages(s.start(), end)
+	first, end := keyRange(s.prefix)
+	if len(s.keys.Next) > 0 {
+		first = s.keys.Next // page checks that it is still the same cluster
+	}
+	pages := newPages(first, end)
 	started := time.Now()
 	s.Logger.Info("reading the existing keys", zap.String("prefix", s.prefix), zap.Int64("revision", s.keys.Revision), zap.Bool("goes_on", len(s.keys.Next) > 0))
 	for {
@@ -63,14 +65,6 @@ func (s *session) readKeys(ctx context.Context) error {
 	s.moved(ctx)
 	s.Logger.Info("the existing keys are told", zap.String("prefix", s.prefix), zap.Int64("revision", revision), zap.Int("keys", told), zap.Duration("took", time.Since(started)))
 	return nil
-}
-
-func (s *session) start() []byte {
-	if len(s.keys.Next) > 0 {
-		return s.keys.Next
-	}
-	key, _ := keyRange(s.prefix)
-	return key
 }
 
 func (s *session) origin() logrecord.Origin {
@@ -141,7 +135,7 @@ func (s *session) tell(ctx context.Context, kvs []*mvccpb.KeyValue) (told int, e
 		if records.Existing(&ev, ev.Identity(), s.origin()) {
 			told++
 		}
-		if records.Len() >= s.Batch.MaxRecords || records.Bytes() >= s.Batch.MaxBytes {
+		if s.Batch.reached(records) {
 			if err := deliver(); err != nil {
 				return told, err
 			}

@@ -33,7 +33,7 @@ func (l *lag) behind(now time.Time) { l.since.CompareAndSwap(nil, &now) }
 func (f *follower) moved(ctx context.Context) {
 	f.planned = false
 	f.save(ctx)
-	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, f.next-1, f.attrs.prefix)
+	f.Telemetry.ReceiverEtcdWatchRevision.Record(ctx, f.next-1, f.ofPrefix)
 	f.tellLag(ctx)
 	f.tellHeld(ctx)
 }
@@ -45,7 +45,7 @@ func (f *follower) tellLag(ctx context.Context) {
 	} else {
 		f.lag.behind(time.Now())
 	}
-	f.Telemetry.ReceiverEtcdWatchLag.Record(ctx, behind, f.attrs.prefix)
+	f.Telemetry.ReceiverEtcdWatchLag.Record(ctx, behind, f.ofPrefix)
 }
 
 // lagInterval is how often the time that a stream is behind is told: also while
@@ -58,24 +58,22 @@ func (f *follower) tellLagTime(ctx context.Context) {
 		if since := f.lag.since.Load(); since != nil {
 			behind = time.Since(*since)
 		}
-		f.Telemetry.ReceiverEtcdWatchLagTime.Record(ctx, behind.Seconds(), f.attrs.prefix)
+		f.Telemetry.ReceiverEtcdWatchLagTime.Record(ctx, behind.Seconds(), f.ofPrefix)
 		sleep(ctx, lagInterval)
 	}
 }
 
 func (f *follower) tellHeld(ctx context.Context) {
-	f.Telemetry.ReceiverEtcdWatchHeld.Record(ctx, f.held.Load(), f.attrs.prefix)
+	f.Telemetry.ReceiverEtcdWatchHeld.Record(ctx, f.held.Load(), f.ofPrefix)
 }
 
 func (f *follower) tellCatchUp(ctx context.Context, on int64) {
-	f.Telemetry.ReceiverEtcdWatchCatchUp.Record(ctx, on, f.attrs.prefix)
+	f.Telemetry.ReceiverEtcdWatchCatchUp.Record(ctx, on, f.ofPrefix)
 }
 
-// attributes are the attribute sets of a prefix's own telemetry, made once.
-type attributes struct{ prefix metric.MeasurementOption }
+var sourceWatch = attributeSet("source", "watch")
 
-func newAttributes(prefix string) attributes {
-	return attributes{metric.WithAttributeSet(attribute.NewSet(attribute.String("prefix", prefix)))}
+// attributeSet makes the set that measurements share, so that each does not make its own.
+func attributeSet(key, value string) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String(key, value)))
 }
-
-var sourceWatch = metric.WithAttributeSet(attribute.NewSet(attribute.String("source", "watch")))

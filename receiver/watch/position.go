@@ -80,8 +80,8 @@ func (f *follower) restore() {
 	case checkpoint.Previous:
 		log.Warn("the checkpoint is damaged; the one before is used, and what came between is delivered again", zap.Error(f.Checkpoint.Damage()))
 	}
-	f.identify(stored.ClusterID)
-	f.planned, f.owed = false, restored(stored.Owed)
+	f.identify(uint64(stored.ClusterID))
+	f.planned, f.owed = false, restoredGap(stored.Owed)
 	f.next, f.print, f.keys = stored.Revision+1, stored.Fingerprint, stored.Snapshot
 }
 
@@ -93,42 +93,49 @@ func (f *follower) save(ctx context.Context) {
 	}
 	// What was delivered is stored, also when the collector is about to stop.
 	err := f.Checkpoint.Save(context.WithoutCancel(ctx), f.prefix, checkpoint.Position{
-		ClusterID: f.clusterID, Revision: f.next - 1, Fingerprint: f.print, Snapshot: f.keys, Owed: stored(f.owed),
+		ClusterID: checkpoint.Hex(f.clusterID), Revision: f.next - 1, Fingerprint: f.print, Snapshot: f.keys, Owed: storedGap(f.owed),
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		f.Telemetry.ReceiverEtcdCheckpointErrors.Add(ctx, 1)
 		if !f.unsaved {
 			f.Logger.Error("the checkpoint cannot be written; changes are delivered all the same, and again after a crash", zap.String("prefix", f.prefix), zap.Error(err))
 		}
-	default:
+	} else {
+		f.Telemetry.ReceiverEtcdCheckpointRevision.Record(ctx, f.next-1, f.ofPrefix)
 		if f.unsaved {
 			f.Logger.Info("the checkpoint can be written again", zap.String("prefix", f.prefix))
 		}
-		f.Telemetry.ReceiverEtcdCheckpointRevision.Record(ctx, f.next-1, f.attrs.prefix)
 	}
 	f.unsaved = err != nil
 }
 
-func stored(g *logrecord.Gap) *checkpoint.Gap {
+func storedGap(g *logrecord.Gap) *checkpoint.Gap {
 	if g == nil {
 		return nil
 	}
 	return &checkpoint.Gap{From: g.From, To: g.To, Next: g.Next, Count: int64(g.Count), Reason: g.Reason.String()}
 }
 
-func restored(g *checkpoint.Gap) *logrecord.Gap {
+func restoredGap(g *checkpoint.Gap) *logrecord.Gap {
 	if g == nil {
 		return nil
 	}
 	return &logrecord.Gap{From: g.From, To: g.To, Next: g.Next, Count: int(g.Count), Reason: metadata.MapAttributeEtcdGapReason[g.Reason]}
 }
 
+// recognisable is the print, nil where etcd does not have its revision any more.
+func (f *follower) recognisable() *checkpoint.Fingerprint {
+	if f.printGone {
+		return nil
+	}
+	return f.print
+}
+
 // begin is the revision to open a stream at: that of the print, to see it again,
 // if it is still there.
 func (f *follower) begin() int64 {
-	if f.print != nil && !f.printGone {
-		return f.print.Revision
+	if want := f.recognisable(); want != nil {
+		return want.Revision
 	}
 	return f.next
 }

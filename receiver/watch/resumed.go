@@ -21,42 +21,45 @@ import (
 // passed the position again; nothing else shows that.
 type resumed struct {
 	want *checkpoint.Fingerprint // nil: nothing to check, or it was checked
-	hash uint64
+	hash checkpoint.Hex
 }
 
 // see takes in a change that was delivered before.
 func (r *resumed) see(ev *logrecord.Event, identity uint64) {
 	if r.want != nil && ev.KV.ModRevision == r.want.Revision {
-		r.hash += identity
+		r.hash += checkpoint.Hex(identity)
 	}
 }
 
-// recognise judges, once all of the fingerprint's revision has come. present is
-// the revision of the member's store.
-func (s *session) recognise(ctx context.Context, present int64) error {
+// recognise judges once all of the fingerprint's revision has come: when next is
+// what comes next. present is the revision of the member's store.
+func (s *session) recognise(ctx context.Context, next, present int64) error {
+	if s.resumed.want == nil || next <= s.resumed.want.Revision {
+		return nil
+	}
+	return s.judge(ctx, present)
+}
+
+func (s *session) judge(ctx context.Context, present int64) error {
 	want := s.resumed.want
-	if want == nil {
-		return nil
-	}
-	if s.resumed.hash != want.Hash {
-		compacted, err := s.compactedTo(ctx, want.Revision)
-		switch {
-		case err != nil:
-			return s.explain(err, s.conn)
-		case compacted:
-			return s.compare(ctx) // servers before 3.5.18 forget deletes of this very revision
-		}
-	}
-	s.resumed.want = nil
 	if s.resumed.hash == want.Hash {
+		s.resumed.want = nil
 		return nil
 	}
-	s.tellRestored(want.Revision)
-	return s.historyChanged(ctx, s.clusterID, present)
+	compacted, err := s.compactedTo(ctx, want.Revision)
+	switch {
+	case err != nil:
+		return s.explain(err, s.conn)
+	case compacted:
+		return s.compare(ctx) // servers before 3.5.18 forget deletes of this very revision
+	}
+	return s.differs(ctx, present)
 }
 
-func (f *follower) tellRestored(revision int64) {
-	f.Logger.Error("the history of the cluster is not the one that was followed: it was restored from a backup", zap.String("prefix", f.prefix), zap.Int64("first_difference_at_or_before", revision))
+// differs: what was delivered last is not what the cluster tells of it.
+func (s *session) differs(ctx context.Context, present int64) error {
+	s.Logger.Error("the history of the cluster is not the one that was followed: it was restored from a backup", zap.String("prefix", s.prefix), zap.Int64("first_difference_at_or_before", s.print.Revision))
+	return s.historyChanged(ctx, s.clusterID, present)
 }
 
 // compactedTo tells whether revision is the oldest that is there.
@@ -82,18 +85,15 @@ func (s *session) compare(ctx context.Context) error {
 	if err != nil {
 		return s.explain(err, s.conn)
 	}
-	same, changed := want.Deleted, false
+	same, changed := want.Deleted, true // where there is no key now: deleted since, in either history
 	if len(answer.Kvs) > 0 {
 		ev := logrecord.Event{KV: keyValue(answer.Kvs[0])}
-		same = !want.Deleted && ev.Identity() == want.Value
+		same = !want.Deleted && checkpoint.Hex(ev.Identity()) == want.Value
 		changed = ev.KV.ModRevision >= s.next
-	} else if !want.Deleted {
-		changed = true // deleted since, in either history
 	}
 	switch {
 	case !same && !changed:
-		s.tellRestored(want.Revision)
-		return s.historyChanged(ctx, s.clusterID, answer.Header.Revision)
+		return s.differs(ctx, answer.Header.Revision)
 	case !same:
 		s.Logger.Info("whether the history is still the one that was followed cannot be told: the last delivered change is compacted, and its key changed since", zap.String("prefix", s.prefix), zap.Int64("revision", want.Revision))
 	}

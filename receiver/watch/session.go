@@ -36,8 +36,7 @@ type session struct {
 	// answers: the stream has answered a request for progress; unanswered counts those after the last response.
 	answers    bool
 	unanswered int
-	unsure     bool // whether the pipeline has the batch: the offer was cut off
-	stopped    bool // the pipeline refused for good, and that ends the stream
+	noMore     bool // nothing is offered any more: see offer
 }
 
 // session delivers from one member until its stream, or ctx, ends. opened is
@@ -81,10 +80,7 @@ func (f *follower) session(ctx context.Context, opened func(*etcdclient.Conn)) (
 // live follows the tip, until the stream ends or is so far behind that segments
 // are better.
 func (s *session) live(ctx context.Context) (*backlog, error) {
-	s.resumed = resumed{want: s.print}
-	if s.printGone {
-		s.resumed.want = nil
-	}
+	s.resumed = resumed{want: s.recognisable()}
 	stream, err := openStream(s.streams, s.dialed, s.request(s.begin()), s.cutting, &s.held)
 	if err != nil {
 		return nil, s.ended(ctx, err)

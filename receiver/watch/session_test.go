@@ -15,7 +15,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -130,13 +129,13 @@ func (fake *fakeWatch) run(t *testing.T, maxDelay time.Duration) (delivered func
 	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 1 << 20, MaxDelay: maxDelay}, func(_ context.Context, logs plog.Logs) error {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, lr := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+		for _, lr := range records(logs).All() {
 			bodies = append(bodies, lr.Body().Str())
 		}
 		return nil
 	})
 	w := f.Watcher
-	w.Prefixes, w.Logger = []string{""}, zap.NewNop()
+	w.Prefixes = []string{""}
 	w.Report = func(string, error) {}
 	if fake.settings != nil {
 		fake.settings(w)
@@ -191,9 +190,7 @@ func TestAnotherClusterIsAnnouncedAndFollowedFromItsPresent(t *testing.T) {
 	)
 	require.Eventually(t, func() bool { return len(delivered()) == 3 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, []string{"put a rev 6 (1 B, version 1)", "revisions 7.. missing: history_changed; the stream goes on at 101", "put b rev 101 (1 B, version 1)"}, delivered())
-	fake.mu.Lock()
-	defer fake.mu.Unlock()
-	assert.Equal(t, []int64{0, 6, 101}, fake.starts, "a stream begins at the last delivered change, to recognise it")
+	assert.Equal(t, []int64{0, 6, 101}, fake.asked(), "a stream begins at the last delivered change, to recognise it")
 }
 
 func TestResponsesThatNoEtcdSendsEndTheStreamAndNothingElse(t *testing.T) {

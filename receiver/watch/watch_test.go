@@ -66,16 +66,21 @@ func wire(t testing.TB, r *pb.WatchResponse) *response {
 	return out
 }
 
-// take hands a response with these events over.
+// takeEvents hands a response with these events over.
 func (s *session) takeEvents(t testing.TB, events []*mvccpb.Event) error {
 	return s.take(context.Background(), wire(t, &pb.WatchResponse{Header: pbHeader(1, 100), Events: events}), &burst{}, noLimit)
+}
+
+// records are those of a batch.
+func records(logs plog.Logs) plog.LogRecordSlice {
+	return logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
 }
 
 // batches collects what is delivered: the revisions of each batch.
 func batches(out *[][]int64) Deliver {
 	return func(_ context.Context, logs plog.Logs) error {
 		var revisions []int64
-		for _, lr := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+		for _, lr := range records(logs).All() {
 			r, _ := lr.Attributes().Get("etcd.kv.mod_revision")
 			revisions = append(revisions, r.Int())
 		}
@@ -125,7 +130,7 @@ func TestThePositionPassesWhatLeavesNoRecord(t *testing.T) {
 func TestSubIndexCountsWithinARevisionAlsoWhatIsExcluded(t *testing.T) {
 	var got []int64
 	f := follow(t, Bounds{MaxRecords: 100, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(_ context.Context, logs plog.Logs) error {
-		for _, lr := range logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+		for _, lr := range records(logs).All() {
 			i, _ := lr.Attributes().Get("etcd.kv.sub_index")
 			got = append(got, i.Int())
 		}
@@ -150,7 +155,7 @@ func TestEventsBelowThePositionAreNotRepeated(t *testing.T) {
 func TestARefusalForGoodIsFollowedByAGapAndTheStreamGoesOn(t *testing.T) {
 	var names []string
 	f := follow(t, Bounds{MaxRecords: 2, MaxBytes: 1 << 20, MaxDelay: time.Hour}, func(_ context.Context, logs plog.Logs) error {
-		lr := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+		lr := records(logs).At(0)
 		names = append(names, lr.EventName()+" "+lr.Body().Str())
 		if len(names) == 1 {
 			return &delivery.RefusedError{Records: 2, Cause: fmt.Errorf("no")}
@@ -169,7 +174,7 @@ func TestAGapThatThePipelineRefusesTooIsToldWhenItAcceptsAgain(t *testing.T) {
 		if !open {
 			return &delivery.RefusedError{Records: logs.LogRecordCount(), Cause: fmt.Errorf("no")}
 		}
-		got = append(got, logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Body().Str())
+		got = append(got, records(logs).At(0).Body().Str())
 		return nil
 	})
 	require.NoError(t, f.takeEvents(t, append(events(5, "a"), events(6, "b")...)))

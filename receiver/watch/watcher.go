@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
@@ -122,11 +123,11 @@ type follower struct {
 	stay       *etcdclient.Conn // of the next session, if it must not be another
 	warned     string           // version of etcd that was warned of
 	seen       map[uint64]bool
-	attrs      attributes
+	ofPrefix   metric.MeasurementOption // the attribute of its telemetry
 }
 
 func (w *Watcher) newFollower(prefix string) *follower {
-	f := &follower{Watcher: w, prefix: prefix, narrowness: 1, seen: map[uint64]bool{}, attrs: newAttributes(prefix)}
+	f := &follower{Watcher: w, prefix: prefix, narrowness: 1, seen: map[uint64]bool{}, ofPrefix: attributeSet("prefix", prefix)}
 	f.restore()
 	return f
 }

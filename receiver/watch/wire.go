@@ -111,15 +111,20 @@ func (r *response) readLast(last cursor) error {
 }
 
 func (h *header) decode(data []byte) error {
-	return fields(data, func(number protowire.Number, v uint64, _ []byte) error {
+	for len(data) > 0 {
+		number, v, _, n := field(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
 		switch number {
 		case headerClusterID:
 			h.clusterID = v
 		case headerRevision:
 			h.revision = int64(v)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // each reads the events in their order. ev is a view into the response and is used
@@ -152,35 +157,24 @@ var errNoKey = errors.New("an event has no key or no revision")
 
 func decodeEvent(data []byte, ev *logrecord.Event) error {
 	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
+		number, v, b, n := field(data)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
 		data = data[n:]
-		switch {
-		case number == eventType && kind == protowire.VarintType:
-			var v uint64
-			v, n = protowire.ConsumeVarint(data)
+		var err error
+		switch number {
+		case eventType:
 			ev.Delete = v == 1
-		case (number == eventKV || number == eventPrevKV) && kind == protowire.BytesType:
-			var b []byte
-			if b, n = protowire.ConsumeBytes(data); n < 0 {
-				break
-			}
-			kv := &ev.KV
-			if number == eventPrevKV {
-				kv, ev.HasPrev = &ev.Prev, true
-			}
-			if err := decodeKeyValue(b, kv); err != nil {
-				return err
-			}
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, data)
+		case eventKV:
+			err = decodeKeyValue(b, &ev.KV)
+		case eventPrevKV:
+			ev.HasPrev = true
+			err = decodeKeyValue(b, &ev.Prev)
 		}
-		if n < 0 {
-			return protowire.ParseError(n)
+		if err != nil {
+			return err
 		}
-		data = data[n:]
 	}
 	if len(ev.KV.Key) == 0 || ev.KV.ModRevision <= 0 {
 		return errNoKey
@@ -190,76 +184,48 @@ func decodeEvent(data []byte, ev *logrecord.Event) error {
 
 func decodeKeyValue(data []byte, kv *logrecord.KeyValue) error {
 	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
+		number, v, b, n := field(data)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
 		data = data[n:]
-		switch kind {
-		case protowire.VarintType:
-			var v uint64
-			v, n = protowire.ConsumeVarint(data)
-			switch number {
-			case kvCreateRevision:
-				kv.CreateRevision = int64(v)
-			case kvModRevision:
-				kv.ModRevision = int64(v)
-			case kvVersion:
-				kv.Version = int64(v)
-			case kvLease:
-				kv.Lease = int64(v)
-			}
-		case protowire.BytesType:
-			var b []byte
-			b, n = protowire.ConsumeBytes(data)
-			switch number {
-			case kvKey:
-				kv.Key = b
-			case kvValue:
-				kv.Value = b
-			}
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, data)
+		switch number {
+		case kvKey:
+			kv.Key = b
+		case kvCreateRevision:
+			kv.CreateRevision = int64(v)
+		case kvModRevision:
+			kv.ModRevision = int64(v)
+		case kvVersion:
+			kv.Version = int64(v)
+		case kvValue:
+			kv.Value = b
+		case kvLease:
+			kv.Lease = int64(v)
 		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
 	}
 	return nil
 }
 
-// fields hands over the fields of a message, varints as v and bytes as b, and
-// skips all others.
-func fields(data []byte, do func(number protowire.Number, v uint64, b []byte) error) error {
-	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		var v uint64
-		var b []byte
-		switch kind {
-		case protowire.VarintType:
-			v, n = protowire.ConsumeVarint(data)
-		case protowire.BytesType:
-			b, n = protowire.ConsumeBytes(data)
-		default:
-			number, n = 0, protowire.ConsumeFieldValue(number, kind, data)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		if number == 0 {
-			continue
-		}
-		if err := do(number, v, b); err != nil {
-			return err
-		}
+// field reads the first field of a message, a varint as v or bytes as b, and gives
+// its length, below 0 for protowire.ParseError. number is 0 if it is of another kind.
+func field(data []byte) (number protowire.Number, v uint64, b []byte, n int) {
+	number, kind, tag := protowire.ConsumeTag(data)
+	if tag < 0 {
+		return 0, 0, nil, tag
 	}
-	return nil
+	switch data = data[tag:]; kind {
+	case protowire.VarintType:
+		v, n = protowire.ConsumeVarint(data)
+	case protowire.BytesType:
+		b, n = protowire.ConsumeBytes(data)
+	default:
+		number, n = 0, protowire.ConsumeFieldValue(number, kind, data)
+	}
+	if n < 0 {
+		return 0, 0, nil, n
+	}
+	return number, v, b, tag + n
 }
 
 // free gives the buffers back. What was read from the response is invalid then.

@@ -43,7 +43,7 @@ func connectStart(t *testing.T, config string) *harness.Receiver {
 // each told its cause once, with all of want in the line.
 func connectFails(t *testing.T, r *harness.Receiver, want ...string) {
 	t.Helper()
-	watchUntil(t, "both roads have tried several times", func() bool {
+	waitFor(t, "both roads have tried several times", func() bool {
 		return watchCounter(t, r, "receiver_etcd_watch_restarts", "", "") >= connectAttempts &&
 			watchCounter(t, r, "receiver_etcd_scrape_errors", "call", "status") >= connectAttempts
 	})
@@ -79,7 +79,7 @@ func connectOneStatus(t *testing.T, r *harness.Receiver, want string) {
 // OK again.
 func connectWell(t *testing.T, r *harness.Receiver) {
 	t.Helper()
-	watchUntil(t, "it is well again", func() bool { return len(r.Status()) >= 2*connectPipelines })
+	waitFor(t, "it is well again", func() bool { return len(r.Status()) >= 2*connectPipelines })
 	for _, ev := range r.Status()[connectPipelines:] {
 		assert.Equal(t, componentstatus.StatusOK, ev.Status())
 	}
@@ -102,7 +102,7 @@ func connectRecovers(t *testing.T, r *harness.Receiver) {
 	watchOpened(t, r, 1)
 	connectWell(t, r)
 	batches := len(r.Metrics())
-	watchUntil(t, "metrics flow", func() bool { return len(r.Metrics()) >= batches+2 })
+	waitFor(t, "metrics flow", func() bool { return len(r.Metrics()) >= batches+2 })
 	assert.Len(t, r.Status(), 2*connectPipelines)
 }
 
@@ -234,7 +234,7 @@ func TestConnectWithCertificatesThatCannotBeReadIsTold(t *testing.T) {
 	require.NoError(t, os.WriteFile(ca, []byte("not a certificate"), 0o600)) // after the configuration was checked
 	r.Start(t)
 	t.Cleanup(func() { r.Stop(t) })
-	watchUntil(t, "both roads have tried", func() bool {
+	waitFor(t, "both roads have tried", func() bool {
 		return watchCounter(t, r, "receiver_etcd_watch_restarts", "", "") >= 3
 	})
 	assert.Equal(t, 1, r.Log.FilterMessageSnippet("cannot connect to etcd").Len(), connectLog(r))

@@ -22,7 +22,7 @@ import (
 func connectWorks(t *testing.T, r *harness.Receiver, client *clientv3.Client) {
 	t.Helper()
 	watchArrived(t, r, watchPut(t, client, "/works", ""), "/works")
-	watchUntil(t, "metrics arrive", func() bool { return len(r.Metrics()) > 1 })
+	waitFor(t, "metrics arrive", func() bool { return len(r.Metrics()) > 1 })
 	assert.Empty(t, r.Status())
 	assert.Empty(t, connectLog(r))
 	assert.Zero(t, watchCounter(t, r, "receiver_etcd_scrape_errors", "", ""))
@@ -37,7 +37,7 @@ func TestConnectWithTLSAndAClientCertificate(t *testing.T) {
 			"by its scheme": c.Endpoints()[0], "by the tls settings": strings.TrimPrefix(c.Endpoints()[0], "https://"),
 		} {
 			t.Run(name, func(t *testing.T) {
-				connectWorks(t, watchRun(t, watchYAML([]string{endpoint}, settings), 1, nil), watchClient(t, c))
+				connectWorks(t, watchRun(t, watchYAML([]string{endpoint}, settings), 1, nil), newClient(t, c))
 			})
 		}
 	})
@@ -48,7 +48,7 @@ func TestConnectThroughAUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "etcd.sock")
 	watchStartProxy(t, "unix", path, strings.TrimPrefix(c.Endpoints()[0], "http://"))
 	r := watchRun(t, watchYAML([]string{"unix://" + path}), 1, nil)
-	connectWorks(t, r, watchClient(t, c))
+	connectWorks(t, r, newClient(t, c))
 	addresses := map[any]bool{}
 	for _, rm := range r.Metrics()[1].Metrics.ResourceMetrics().All() {
 		if address, ok := rm.Resource().Attributes().Get("server.address"); ok {
@@ -63,70 +63,68 @@ func TestConnectToAClusterThatComesUpLater(t *testing.T) {
 	require.NoError(t, c.Members()[0].Kill())
 	r := connectStart(t, watchYAML(c.Endpoints()))
 	connectFails(t, r, c.Endpoints()[0], "connection refused", "check endpoints, and that etcd runs")
-	require.NoError(t, c.Members()[0].Restart(watchContext(t)))
+	require.NoError(t, c.Members()[0].Restart(testContext(t)))
 	connectRecovers(t, r)
-	watchArrived(t, r, watchPut(t, watchClient(t, c), "/works", ""), "/works")
+	watchArrived(t, r, watchPut(t, newClient(t, c), "/works", ""), "/works")
 }
 
 func TestConnectOfTheDefaultConfigurationFindsAnEtcdByItsProcess(t *testing.T) {
 	harness.Start(t, "3.6", localcluster.Config{})
-	r := harness.New(t, "{}", true, true)
-	r.Start(t)
-	t.Cleanup(func() { r.Stop(t) })
-	watchUntil(t, "it says which etcd it uses", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
+	r := harness.Run(t, "{}")
+	waitFor(t, "it says which etcd it uses", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
 	assert.Contains(t, r.Log.FilterMessage("using etcd").All()[0].ContextMap()["why"], "from pid ")
 }
 
-// connectUser adds a user who may read one prefix.
-func connectUser(t *testing.T, root *clientv3.Client, name, password, prefix string) {
+// addUser adds a user who may read one prefix, by a role of the same name.
+func addUser(t *testing.T, root *clientv3.Client, name, password, prefix string) {
 	t.Helper()
-	ctx := watchContext(t)
+	ctx := testContext(t)
 	_, err := root.UserAdd(ctx, name, password)
 	require.NoError(t, err)
 	_, err = root.RoleAdd(ctx, name)
 	require.NoError(t, err)
 	_, err = root.UserGrantRole(ctx, name, name)
 	require.NoError(t, err)
-	connectGrant(t, root, name, prefix)
+	grantRead(t, root, name, prefix)
 }
 
-func connectGrant(t *testing.T, root *clientv3.Client, role, prefix string) {
+func grantRead(t *testing.T, root *clientv3.Client, role, prefix string) {
 	t.Helper()
 	key, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
 	if prefix == "" {
-		key, end = "\x00", "\x00"
+		key, end = "\x00", "\x00" // all keys, as etcdctl writes --prefix=true ''
 	}
-	_, err := root.RoleGrantPermission(watchContext(t), role, key, end, clientv3.PermissionType(clientv3.PermRead))
+	_, err := root.RoleGrantPermission(testContext(t), role, key, end, clientv3.PermissionType(clientv3.PermRead))
 	require.NoError(t, err)
 }
 
 func connectAuthCluster(t *testing.T, version string, args ...string) (*localcluster.Cluster, *clientv3.Client) {
 	t.Helper()
 	c := harness.Start(t, version, localcluster.Config{ExtraArgs: args})
-	require.NoError(t, c.EnableAuth(watchContext(t), "root's password"))
-	return c, watchClient(t, c)
+	require.NoError(t, c.EnableAuth(testContext(t), "root's password"))
+	return c, newClient(t, c)
 }
 
 func TestConnectGoesOnWhenItsTokenExpires(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		t.Parallel() // it mostly waits
 		c, root := connectAuthCluster(t, version, "--auth-token-ttl=1")
-		connectUser(t, root, "otel", "secret", "")
+		addUser(t, root, "otel", "secret", "")
 		// A token lives longer if it is used, hence the long interval.
 		r := watchRun(t, watchYAML(c.Endpoints(), "username: otel", "password: secret", "collection_interval: 2500ms", "timeout: 5s"), 1, nil)
-		watchUntil(t, "the second collection after the expiry", func() bool { return len(r.Metrics()) >= 3 })
-		root = watchClient(t, c) // clientv3 cannot renew a token on etcd 3.4.23
+		waitFor(t, "the second collection after the expiry", func() bool { return len(r.Metrics()) >= 3 })
+		root = newClient(t, c) // clientv3 cannot renew a token on etcd 3.4.23
 		watchArrived(t, r, watchPut(t, root, "/after-expiry", ""), "/after-expiry")
 		assert.Zero(t, watchCounter(t, r, "receiver_etcd_scrape_errors", "", ""))
 
 		require.NoError(t, c.Members()[0].Kill()) // forgets all tokens
-		require.NoError(t, c.Members()[0].Restart(watchContext(t)))
+		require.NoError(t, c.Members()[0].Restart(testContext(t)))
 		watchOpened(t, r, 2)
-		watchArrived(t, r, watchPut(t, watchClient(t, c), "/after-restart", ""), "/after-restart")
+		watchArrived(t, r, watchPut(t, newClient(t, c), "/after-restart", ""), "/after-restart")
 		batches := len(r.Metrics())
-		watchUntil(t, "a collection after the restart", func() bool { return len(r.Metrics()) > batches+1 })
+		waitFor(t, "a collection after the restart", func() bool { return len(r.Metrics()) > batches+1 })
 		failed := watchCounter(t, r, "receiver_etcd_scrape_errors", "", "") // while it was down
-		watchUntil(t, "further collections", func() bool { return len(r.Metrics()) > batches+2 })
+		waitFor(t, "further collections", func() bool { return len(r.Metrics()) > batches+2 })
 		assert.Equal(t, failed, watchCounter(t, r, "receiver_etcd_scrape_errors", "", ""))
 		assert.Empty(t, watchNamed(r, "etcd.watch.gap"))
 		for _, code := range []string{"Unauthenticated", "InvalidArgument", "PermissionDenied"} {
@@ -138,7 +136,7 @@ func TestConnectGoesOnWhenItsTokenExpires(t *testing.T) {
 func TestConnectAsNobodyIsToldWithItsRemedy(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c, root := connectAuthCluster(t, version)
-		connectUser(t, root, "otel", "secret", "")
+		addUser(t, root, "otel", "secret", "")
 		t.Run("a wrong password", func(t *testing.T) {
 			t.Parallel()
 			r := connectStart(t, watchYAML(c.Endpoints(), "username: otel", "password: guessed"))
@@ -165,7 +163,7 @@ func TestConnectAsNobodyIsToldWithItsRemedy(t *testing.T) {
 // connectRefused waits for several attempts of a user who is refused.
 func connectRefused(t *testing.T, r *harness.Receiver) {
 	t.Helper()
-	watchUntil(t, "it has tried several times", func() bool {
+	waitFor(t, "it has tried several times", func() bool {
 		return watchCounter(t, r, "receiver_etcd_watch_restarts", "", "") >= connectAttempts
 	})
 	connectOneStatus(t, r, "")
@@ -175,10 +173,10 @@ func TestConnectWithoutThePermissionForAPrefixStartsByItselfAfterTheGrant(t *tes
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		t.Parallel() // it mostly waits
 		c, root := connectAuthCluster(t, version)
-		connectUser(t, root, "otel", "secret", "/granted/")
+		addUser(t, root, "otel", "secret", "/granted/")
 		r := watchRun(t, watchYAML(c.Endpoints(), "username: otel", "password: secret", "timeout: 5s", "watch: {prefixes: [/granted/, /later/]}"), 1, nil)
 		watchArrived(t, r, watchPut(t, root, "/granted/1", ""), "/granted/1")
-		watchUntil(t, "the other prefix was tried several times", func() bool {
+		waitFor(t, "the other prefix was tried several times", func() bool {
 			return watchCounter(t, r, "receiver_etcd_watch_restarts", "", "") >= 3
 		})
 		lines := r.Log.FilterMessageSnippet("the watch ended").All()
@@ -189,7 +187,7 @@ func TestConnectWithoutThePermissionForAPrefixStartsByItselfAfterTheGrant(t *tes
 		}
 		connectOneStatus(t, r, "permission denied")
 
-		connectGrant(t, root, "otel", "/later/")
+		grantRead(t, root, "otel", "/later/")
 		watchOpened(t, r, 2)
 		watchArrived(t, r, watchPut(t, root, "/later/1", ""), "/later/1")
 		connectWell(t, r)

@@ -24,8 +24,8 @@ const smallQuota = "--quota-backend-bytes=2097152"
 // fill writes until etcd raises the alarm NOSPACE, and gives the newest revision.
 func fill(t *testing.T, cluster *localcluster.Cluster) int64 {
 	t.Helper()
-	ctx := statusContext(t)
-	client := statusClient(t, cluster)
+	ctx := contextFor(t, 2*time.Minute)
+	client := newClient(t, cluster)
 	value := strings.Repeat("x", 100<<10)
 	var revision int64
 	for i := range 100 {
@@ -58,8 +58,8 @@ func TestEventsOfAlarms(t *testing.T) {
 		assert.True(t, r.is(0, "etcd.alarm.active", m.Name, "corrupt"))
 		assert.True(t, r.is(1, "etcd.member.health", m.Name, "healthy"), "alarms do not count as ill health")
 
-		ctx := statusContext(t)
-		client := statusClient(t, cluster)
+		ctx := contextFor(t, 2*time.Minute)
+		client := newClient(t, cluster)
 		_, err := client.Compact(ctx, revision, clientv3.WithCompactPhysical())
 		require.NoError(t, err)
 		_, err = client.Defragment(ctx, m.ClientURL)
@@ -70,7 +70,7 @@ func TestEventsOfAlarms(t *testing.T) {
 		assert.Equal(t, "INFO", cleared.Severity)
 		assert.Equal(t, "nospace", cleared.Attrs["etcd.alarm.type"])
 		assert.Equal(t, "member n1 cleared the alarm nospace", cleared.Body)
-		statusWait(t, "no alarm", func() bool { return r.is(0, "etcd.alarm.active", m.Name, "nospace") })
+		waitFor(t, "no alarm", func() bool { return r.is(0, "etcd.alarm.active", m.Name, "nospace") })
 		assert.Equal(t, []string{"etcd.alarm.raised", "etcd.alarm.cleared"}, r.events())
 	})
 }

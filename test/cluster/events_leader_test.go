@@ -38,7 +38,7 @@ func TestEventsTellTheStoryOfAKilledLeaderInOrder(t *testing.T) {
 		elected := r.record(t, lost.At.Add(-time.Nanosecond), "etcd.leader.changed", func(rec harness.Record) bool {
 			return rec.Attrs["etcd.raft.leader.id"] == hexID(now.ID)
 		})
-		said, err := statusClient(t, cluster).Status(statusContext(t), now.ClientURL)
+		said, err := newClient(t, cluster).Status(testContext(t), now.ClientURL)
 		require.NoError(t, err)
 		assert.Equal(t, "INFO", elected.Severity)
 		assert.Equal(t, now.Name, elected.Attrs["etcd.raft.leader.name"])
@@ -48,19 +48,19 @@ func TestEventsTellTheStoryOfAKilledLeaderInOrder(t *testing.T) {
 
 		assert.True(t, r.is(1, "etcd.member.health", old.Name, "unreachable"))
 		assert.True(t, r.is(0, "etcd.member.role", old.Name, "leader"), "all roles are 0 while it does not answer")
-		statusWait(t, "metrics that agree", func() bool {
+		waitFor(t, "metrics that agree", func() bool {
 			return r.is(1, "etcd.member.role", now.Name, "leader") && r.is(float64(said.RaftTerm), "etcd.raft.term", now.Name) &&
 				r.is(0, "etcd.cluster.quorum.margin", "")
 		})
 
-		require.NoError(t, old.Restart(statusContext(t)))
+		require.NoError(t, old.Restart(testContext(t)))
 		back := r.record(t, elected.At, "etcd.member.reachable", about(old))
 		assert.Equal(t, "INFO", back.Severity)
 		silent, _ := back.Attrs["etcd.member.unreachable_duration"].(float64)
 		assert.InDelta(t, back.At.Sub(lost.At).Seconds(), silent, 2)
 		assert.Contains(t, back.Body, "member "+old.Name+" answers again after ")
 		r.complete(t, cluster.Members()...)
-		statusWait(t, "metrics that agree", func() bool {
+		waitFor(t, "metrics that agree", func() bool {
 			return r.is(1, "etcd.member.role", old.Name, "follower") && r.is(1, "etcd.cluster.quorum.margin", "")
 		})
 		assert.Equal(t, []string{"etcd.member.unreachable", "etcd.member.reachable"}, r.events(old.Name))
@@ -102,17 +102,17 @@ func TestEventsTellThatAClusterLostItsQuorumAndFoundIt(t *testing.T) {
 		}
 		none := r.record(t, killed, "etcd.leader.changed", nil)
 		assert.Equal(t, "WARN", none.Severity)
-		statusWait(t, "one member without a leader", func() bool {
+		waitFor(t, "one member without a leader", func() bool {
 			return r.is(1, "etcd.member.health", leader.Name, "unhealthy") && r.is(0, "etcd.raft.leader.present", leader.Name) &&
 				r.is(-2, "etcd.cluster.quorum.margin", "") && r.is(3, "etcd.cluster.member.count", "", "voter")
 		})
 		assert.NotContains(t, statusEvents(r), "StatusRecoverableError", "a member answers")
 
-		require.NoError(t, cluster.Restart(statusContext(t), followers...))
+		require.NoError(t, cluster.Restart(testContext(t), followers...))
 		found := r.record(t, none.At, "etcd.leader.changed", func(rec harness.Record) bool { return rec.Attrs["etcd.raft.leader.id"] != nil })
 		assert.Equal(t, "INFO", found.Severity)
 		assert.NotContains(t, found.Attrs, "etcd.raft.leader.prev_id")
 		r.complete(t, cluster.Members()...)
-		statusWait(t, "a spare member", func() bool { return r.is(1, "etcd.cluster.quorum.margin", "") })
+		waitFor(t, "a spare member", func() bool { return r.is(1, "etcd.cluster.quorum.margin", "") })
 	})
 }

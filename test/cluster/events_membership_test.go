@@ -19,11 +19,11 @@ import (
 func TestEventsOfMembership(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		t.Parallel() // etcd makes us wait five seconds before a change
-		ctx := statusContext(t)
+		ctx := contextFor(t, 2*time.Minute)
 		cluster := harness.Start(t, version, localcluster.Config{})
 		r := statusRun(t, cluster.Endpoints(), "{}")
 		r.complete(t, cluster.Members()...)
-		client := statusClient(t, cluster)
+		client := newClient(t, cluster)
 
 		learner, err := cluster.AddMember(ctx, true)
 		require.NoError(t, err)
@@ -31,7 +31,7 @@ func TestEventsOfMembership(t *testing.T) {
 		assert.Equal(t, "INFO", added.Severity)
 		assert.Equal(t, "learner", added.Attrs["etcd.member.type"])
 		assert.Contains(t, added.Body, " added as learner")
-		statusWait(t, "metrics of the learner", func() bool {
+		waitFor(t, "metrics of the learner", func() bool {
 			return r.is(1, "etcd.member.role", learner.Name, "learner") && r.is(1, "etcd.member.health", learner.Name, "healthy") &&
 				r.is(1, "etcd.cluster.member.count", "", "learner") && r.is(1, "etcd.cluster.member.count", "", "voter")
 		})
@@ -40,7 +40,7 @@ func TestEventsOfMembership(t *testing.T) {
 		r.collections(t, 5)
 		assert.Equal(t, failed, scrapeErrors(t, r), "what a learner does not serve is no failure")
 
-		statusWait(t, "the learner is in sync and promoted", func() bool {
+		waitFor(t, "the learner is in sync and promoted", func() bool {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
 			_, err := client.MemberPromote(ctx, learner.ID)
@@ -51,7 +51,7 @@ func TestEventsOfMembership(t *testing.T) {
 		assert.Equal(t, learner.Name, promoted.Attrs["etcd.member.name"])
 		assert.Equal(t, "voter", promoted.Attrs["etcd.member.type"])
 		assert.Equal(t, "member "+learner.Name+" promoted from learner to voter", promoted.Body)
-		statusWait(t, "metrics of a voter", func() bool {
+		waitFor(t, "metrics of a voter", func() bool {
 			return r.is(1, "etcd.member.role", learner.Name, "follower") && r.is(0, "etcd.cluster.member.count", "", "learner") &&
 				r.is(2, "etcd.cluster.member.count", "", "voter")
 		})
@@ -61,7 +61,7 @@ func TestEventsOfMembership(t *testing.T) {
 		assert.Equal(t, "INFO", removed.Severity)
 		assert.Equal(t, "voter", removed.Attrs["etcd.member.type"])
 		assert.Equal(t, "member "+learner.Name+" (voter) removed", removed.Body)
-		statusWait(t, "one voter", func() bool { return r.is(1, "etcd.cluster.member.count", "", "voter") })
+		waitFor(t, "one voter", func() bool { return r.is(1, "etcd.cluster.member.count", "", "voter") })
 		from := time.Now()
 		r.collections(t, 3)
 		assert.Empty(t, r.since(from, "etcd.member.health", learner.Name), "it is not asked any more")
@@ -88,11 +88,11 @@ func scrapeErrors(t *testing.T, r statusReceiver) map[string]int64 {
 
 func TestEventsOfAMemberThatIsAddedAndNeverStarts(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
-		ctx := statusContext(t)
+		ctx := contextFor(t, 2*time.Minute)
 		cluster := harness.Start(t, version, localcluster.Config{})
 		r := statusRun(t, cluster.Endpoints(), "{}")
 		r.complete(t, cluster.Members()...)
-		client := statusClient(t, cluster)
+		client := newClient(t, cluster)
 		reply, err := client.MemberAddAsLearner(ctx, []string{"http://127.0.0.1:1"})
 		require.NoError(t, err)
 		ghost := &localcluster.Member{ID: reply.Member.ID}
@@ -104,7 +104,7 @@ func TestEventsOfAMemberThatIsAddedAndNeverStarts(t *testing.T) {
 		assert.Equal(t, "not_started", lost.Attrs["error.type"])
 		assert.NotContains(t, lost.Attrs, "server.address")
 		assert.Equal(t, "member "+hexID(ghost.ID)+" does not answer: not_started", lost.Body)
-		statusWait(t, "a learner that is unreachable", func() bool {
+		waitFor(t, "a learner that is unreachable", func() bool {
 			return r.is(1, "etcd.cluster.member.count", "", "learner") && ghostHealth(r, ghost) == "unreachable"
 		})
 

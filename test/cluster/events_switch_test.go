@@ -29,7 +29,7 @@ func TestEventsMemberStatusIsOffByDefaultAndOnByChoice(t *testing.T) {
 			rec := on.record(t, time.Time{}, "etcd.member.status", func(rec harness.Record) bool {
 				return about(m)(rec) && rec.Attrs["etcd.member.state"] == "healthy"
 			})
-			said, err := statusClient(t, cluster).Status(statusContext(t), m.ClientURL)
+			said, err := newClient(t, cluster).Status(testContext(t), m.ClientURL)
 			require.NoError(t, err)
 			role := "follower"
 			if m == leader {
@@ -65,9 +65,9 @@ func TestEventsThatAreSwitchedOffDoNotArrive(t *testing.T) {
 		r.complete(t, cluster.Members()...)
 		_, followers := roles(t, cluster)
 		require.NoError(t, followers[0].Kill())
-		statusWait(t, "the member is gone", func() bool { return r.is(1, "etcd.member.health", followers[0].Name, "unreachable") })
-		require.NoError(t, followers[0].Restart(statusContext(t)))
-		statusWait(t, "the event of its return", func() bool { return len(r.events()) > 0 })
+		waitFor(t, "the member is gone", func() bool { return r.is(1, "etcd.member.health", followers[0].Name, "unreachable") })
+		require.NoError(t, followers[0].Restart(testContext(t)))
+		waitFor(t, "the event of its return", func() bool { return len(r.events()) > 0 })
 		assert.Equal(t, []string{"etcd.member.reachable"}, r.events())
 		assert.Empty(t, r.Records()[0].Body, "body: none")
 	})

@@ -25,19 +25,19 @@ func TestEventsOfAVersionChange(t *testing.T) {
 		}
 		binary := harness.Binary(t, next)
 		cluster := harness.Start(t, version, localcluster.Config{Size: 3})
-		client := statusClient(t, cluster)
+		client := newClient(t, cluster)
 		r := statusRun(t, cluster.Endpoints(), "{}")
 		r.complete(t, cluster.Members()...)
 		assert.True(t, r.is(1, "etcd.cluster.version.count", ""))
 
 		for i, m := range cluster.Members() {
-			was, err := client.Status(statusContext(t), m.ClientURL)
+			was, err := client.Status(testContext(t), m.ClientURL)
 			require.NoError(t, err)
 			require.NoError(t, m.Stop())
 			stopped := time.Now()
 			m.SetBinary(binary)
-			require.NoError(t, m.Restart(statusContext(t)))
-			is, err := client.Status(statusContext(t), m.ClientURL)
+			require.NoError(t, m.Restart(testContext(t)))
+			is, err := client.Status(testContext(t), m.ClientURL)
 			require.NoError(t, err)
 			require.NotEqual(t, was.Version, is.Version)
 
@@ -52,7 +52,7 @@ func TestEventsOfAVersionChange(t *testing.T) {
 				versions = 1
 			}
 			r.complete(t, cluster.Members()...)
-			statusWait(t, "the count of versions", func() bool { return r.is(versions, "etcd.cluster.version.count", "") })
+			waitFor(t, "the count of versions", func() bool { return r.is(versions, "etcd.cluster.version.count", "") })
 			p, _ := r.last("etcd.member.health", m.Name)
 			assert.Equal(t, is.Version, p.resource["service.version"])
 			assert.Equal(t, []string{"etcd.member.unreachable", "etcd.member.reachable", "etcd.version.changed"}, r.events(m.Name))

@@ -23,7 +23,7 @@ import (
 func TestShutdownEndsEverythingInTimeWhateverTheReceiverDoes(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		watchPut(t, client, "/before", "")
 		config := watchYAML(c.Endpoints())
 		for _, tc := range []struct {
@@ -38,22 +38,22 @@ func TestShutdownEndsEverythingInTimeWhateverTheReceiverDoes(t *testing.T) {
 			{name: "while it works", config: config, until: func(t *testing.T, r *harness.Receiver) {
 				r.Start(t)
 				watchOpened(t, r, 1)
-				watchUntil(t, "metrics arrive", func() bool { return len(r.Metrics()) > 0 })
+				waitFor(t, "metrics arrive", func() bool { return len(r.Metrics()) > 0 })
 			}},
 			{name: "while it dials", config: watchYAML([]string{"http://" + connectBlackHole(t)}, "timeout: 60s"), until: func(t *testing.T, r *harness.Receiver) {
 				r.Start(t)
-				watchUntil(t, "it dials", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
+				waitFor(t, "it dials", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
 			}},
 			{name: "while it logs in", config: watchYAML([]string{"http://" + connectBlackHole(t)}, "timeout: 60s", "username: u", "password: p"), until: func(t *testing.T, r *harness.Receiver) {
 				r.Start(t)
-				watchUntil(t, "it dials", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
+				waitFor(t, "it dials", func() bool { return r.Log.FilterMessage("using etcd").Len() > 0 })
 			}},
 			{name: "during a scrape", config: watchYAML(c.Endpoints(), "timeout: 60s"), until: func(t *testing.T, r *harness.Receiver) {
 				r.Start(t)
 				watchOpened(t, r, 1)
-				watchUntil(t, "metrics arrive", func() bool { return len(r.Metrics()) > 0 })
+				waitFor(t, "metrics arrive", func() bool { return len(r.Metrics()) > 0 })
 				require.NoError(t, c.Members()[0].Pause())
-				watchUntil(t, "five intervals bring nothing, so a call is on its way", func() bool {
+				waitFor(t, "five intervals bring nothing, so a call is on its way", func() bool {
 					batches := r.Metrics()
 					return time.Since(batches[len(batches)-1].At) > time.Second
 				})
@@ -65,7 +65,7 @@ func TestShutdownEndsEverythingInTimeWhateverTheReceiverDoes(t *testing.T) {
 					r.Start(t)
 					watchOpened(t, r, 1)
 					watchPut(t, client, "/never-taken", "")
-					watchUntil(t, "it is refused", func() bool { return watchCounter(t, r, "receiver_etcd_retries", "", "") > 2 })
+					waitFor(t, "it is refused", func() bool { return watchCounter(t, r, "receiver_etcd_retries", "", "") > 2 })
 				},
 			},
 		} {
@@ -92,14 +92,14 @@ func TestShutdownEndsEverythingInTimeWhateverTheReceiverDoes(t *testing.T) {
 // What was read is delivered before the end, if the pipeline takes it.
 func TestShutdownDeliversWhatWasRead(t *testing.T) {
 	c := harness.Start(t, "3.6", localcluster.Config{})
-	client := watchClient(t, c)
+	client := newClient(t, c)
 	r := harness.New(t, watchYAML(c.Endpoints(), "watch: {batch: {max_delay: 60s}}"), true, true)
 	r.Start(t)
 	watchOpened(t, r, 1)
 	for range 10 {
 		watchPut(t, client, "/read", "")
 	}
-	watchUntil(t, "all are read", func() bool { return watchCounter(t, r, "receiver_etcd_events_received", "source", "watch") == 10 })
+	waitFor(t, "all are read", func() bool { return watchCounter(t, r, "receiver_etcd_events_received", "source", "watch") == 10 })
 	assert.Empty(t, watchChanges(r))
 	r.Stop(t)
 	assert.Len(t, watchChanges(r), 10)

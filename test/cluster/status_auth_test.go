@@ -24,18 +24,8 @@ import (
 // more, and switches auth on.
 func enableAuth(t *testing.T, cluster *localcluster.Cluster) {
 	t.Helper()
-	ctx := statusContext(t)
-	client := statusClient(t, cluster)
-	_, err := client.RoleAdd(ctx, "otel")
-	require.NoError(t, err)
-	// All keys, as etcdctl writes --prefix=true ''.
-	_, err = client.RoleGrantPermission(ctx, "otel", "\x00", "\x00", clientv3.PermissionType(clientv3.PermRead))
-	require.NoError(t, err)
-	_, err = client.UserAdd(ctx, "otel", "otel")
-	require.NoError(t, err)
-	_, err = client.UserGrantRole(ctx, "otel", "otel")
-	require.NoError(t, err)
-	require.NoError(t, cluster.EnableAuth(ctx, "root"))
+	addUser(t, newClient(t, cluster), "otel", "otel", "")
+	require.NoError(t, cluster.EnableAuth(testContext(t), "root"))
 }
 
 func TestStatusWithAuthOnAndAReadOnlyUser(t *testing.T) {
@@ -69,8 +59,8 @@ func TestStatusWithAWrongPasswordNamesTheRemedy(t *testing.T) {
 		cluster := harness.Start(t, version, localcluster.Config{})
 		enableAuth(t, cluster)
 		r := statusRun(t, cluster.Endpoints(), "{username: otel, password: wrong}")
-		statusWait(t, "the remedy", func() bool { return r.saidAt(zapcore.WarnLevel, `check username "otel" and password`) > 0 })
-		statusWait(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
+		waitFor(t, "the remedy", func() bool { return r.saidAt(zapcore.WarnLevel, `check username "otel" and password`) > 0 })
+		waitFor(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
 		assert.Empty(t, r.said("wrong"), "a password is never logged")
 		assert.Empty(t, r.Metrics(), "nothing says which member of which cluster this is")
 	})
@@ -93,8 +83,8 @@ func TestStatusWithAuthOnAndNoUserNamesTheRemedy(t *testing.T) {
 			return
 		}
 		// Nothing says which member of which cluster this is, so there is nothing to tell.
-		statusWait(t, "the remedy", func() bool { return r.saidAt(zapcore.WarnLevel, "set username and password") > 0 })
-		statusWait(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
+		waitFor(t, "the remedy", func() bool { return r.saidAt(zapcore.WarnLevel, "set username and password") > 0 })
+		waitFor(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
 		assert.Contains(t, r.Status()[len(r.Status())-1].Err().Error(), "set username and password")
 		assert.Empty(t, r.Metrics())
 		assert.Equal(t, 1, r.saidAt(zapcore.WarnLevel, "set username and password; until then it does not even tell which member it is"), "once, not at each collection")
@@ -111,7 +101,7 @@ func TestStatusKeepsWhatMetricsTellWhenAuthIsSwitchedOnWhileItRuns(t *testing.T)
 		r := statusRun(t, cluster.Endpoints(), "{}")
 		r.complete(t, m)
 		enableAuth(t, cluster)
-		statusWait(t, "the remedy", func() bool { return r.saidAt(zapcore.WarnLevel, "set username and password") > 0 })
+		waitFor(t, "the remedy", func() bool { return r.saidAt(zapcore.WarnLevel, "set username and password") > 0 })
 		from := time.Now()
 		r.collections(t, 3)
 		for _, metric := range []string{"etcd.db.size", "etcd.revision.current", "etcd.process.cpu.time", "etcd.raft.index.applied"} {
@@ -179,11 +169,11 @@ func TestStatusThatIsDeniedIsReplacedByMetrics(t *testing.T) {
 		began := time.Now()
 		r := statusRun(t, []string{denyStatus(t, m)}, "{username: otel, password: otel}")
 		r.complete(t, m)
-		client := statusClient(t, cluster)
+		client := newClient(t, cluster)
 		var said *clientv3.StatusResponse
-		statusWait(t, "metrics that agree with Status", func() bool {
+		waitFor(t, "metrics that agree with Status", func() bool {
 			var err error
-			said, err = client.Status(statusContext(t), m.ClientURL)
+			said, err = client.Status(testContext(t), m.ClientURL)
 			require.NoError(t, err)
 			return agrees(r, m, said)
 		})

@@ -67,9 +67,9 @@ func TestStatusWaitsForAClusterThatIsNotThereYet(t *testing.T) {
 		m := cluster.Members()[0]
 		require.NoError(t, m.Kill())
 		r := statusRun(t, cluster.Endpoints(), "{}")
-		statusWait(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
+		waitFor(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
 		assert.Empty(t, r.Metrics(), "nobody knows whose they would be")
-		require.NoError(t, m.Restart(statusContext(t)))
+		require.NoError(t, m.Restart(testContext(t)))
 		r.complete(t, m)
 		assert.True(t, r.ended("StatusOK"))
 		assert.Empty(t, r.events(), "the first answer is no change")

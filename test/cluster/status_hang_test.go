@@ -39,7 +39,7 @@ func TestStatusOfTheOthersArrivesInTimeWhileAMemberHangs(t *testing.T) {
 		hung := followers[0]
 		r := statusRun(t, cluster.Endpoints(), "timeout: "+hangTimeout.String())
 		r.complete(t, cluster.Members()...)
-		statusWait(t, "a spare member", func() bool { return r.is(1, "etcd.cluster.quorum.margin", "") })
+		waitFor(t, "a spare member", func() bool { return r.is(1, "etcd.cluster.quorum.margin", "") })
 
 		frozen := time.Now()
 		require.NoError(t, hung.Pause())
@@ -48,7 +48,7 @@ func TestStatusOfTheOthersArrivesInTimeWhileAMemberHangs(t *testing.T) {
 		assert.Greater(t, lost.At.Sub(frozen), hangTimeout/2, "its own deadline, not that of the others")
 		assert.Less(t, lost.At.Sub(frozen), 2*hangTimeout)
 		assert.True(t, r.is(1, "etcd.member.health", hung.Name, "unreachable"))
-		statusWait(t, "no spare member", func() bool { return r.is(0, "etcd.cluster.quorum.margin", "") })
+		waitFor(t, "no spare member", func() bool { return r.is(0, "etcd.cluster.quorum.margin", "") })
 		r.collections(t, 5)
 		for _, m := range []*localcluster.Member{leader, followers[1]} {
 			r.steady(t, frozen, m)
@@ -59,12 +59,12 @@ func TestStatusOfTheOthersArrivesInTimeWhileAMemberHangs(t *testing.T) {
 		require.NoError(t, hung.Resume())
 		r.record(t, lost.At, "etcd.member.reachable", about(hung))
 		r.complete(t, cluster.Members()...)
-		statusWait(t, "a spare member again", func() bool { return r.is(1, "etcd.cluster.quorum.margin", "") })
+		waitFor(t, "a spare member again", func() bool { return r.is(1, "etcd.cluster.quorum.margin", "") })
 
 		killed := time.Now()
 		require.NoError(t, hung.Kill())
 		r.record(t, killed, "etcd.member.unreachable", about(hung))
-		statusWait(t, "no spare member", func() bool { return r.is(0, "etcd.cluster.quorum.margin", "") })
+		waitFor(t, "no spare member", func() bool { return r.is(0, "etcd.cluster.quorum.margin", "") })
 		r.collections(t, 10)
 		for _, m := range []*localcluster.Member{leader, followers[1]} {
 			r.steady(t, killed, m)
@@ -82,28 +82,28 @@ func TestStatusLagIsComputedInOneCollection(t *testing.T) {
 		r := statusRun(t, cluster.Endpoints(), "{}")
 		r.complete(t, cluster.Members()...)
 		for _, m := range cluster.Members() {
-			statusWait(t, "no lag", func() bool { return r.is(0, "etcd.raft.lag", m.Name) })
+			waitFor(t, "no lag", func() bool { return r.is(0, "etcd.raft.lag", m.Name) })
 		}
 
 		// Writes go on while the member is down: a lag against them would be a false peak.
 		killed := time.Now()
 		require.NoError(t, behind.Kill())
 		lost := r.record(t, killed, "etcd.member.unreachable", about(behind))
-		client := statusClient(t, cluster)
+		client := newClient(t, cluster)
 		writes := 0
 		for ; writes < 200; writes++ {
-			_, err := client.Put(statusContext(t), "k", "v")
+			_, err := client.Put(testContext(t), "k", "v")
 			require.NoError(t, err)
 		}
 		r.collections(t, 3)
 		assert.Empty(t, r.since(lost.At, "etcd.raft.lag", behind.Name), "nobody knows how far it is")
 		for _, m := range []*localcluster.Member{leader, followers[1]} {
-			statusWait(t, "no lag", func() bool { return r.is(0, "etcd.raft.lag", m.Name) })
+			waitFor(t, "no lag", func() bool { return r.is(0, "etcd.raft.lag", m.Name) })
 		}
 
-		require.NoError(t, behind.Restart(statusContext(t)))
+		require.NoError(t, behind.Restart(testContext(t)))
 		back := r.record(t, lost.At, "etcd.member.reachable", about(behind))
-		statusWait(t, "it has caught up", func() bool { return r.is(0, "etcd.raft.lag", behind.Name) })
+		waitFor(t, "it has caught up", func() bool { return r.is(0, "etcd.raft.lag", behind.Name) })
 		for _, p := range r.since(killed, "etcd.raft.lag", behind.Name) {
 			assert.LessOrEqual(t, p.value, float64(writes+20), "no more than was written, since %s", back.At)
 		}

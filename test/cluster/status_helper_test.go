@@ -4,7 +4,6 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap/zapcore"
@@ -23,12 +21,8 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
-const (
-	// statusPatience is how long these tests wait for something that must happen.
-	statusPatience = 30 * time.Second
-	// statusInterval is how often the receiver asks, if a test does not say otherwise.
-	statusInterval = 200 * time.Millisecond
-)
+// statusInterval is how often the receiver asks, if a test does not say otherwise.
+const statusInterval = 200 * time.Millisecond
 
 // statusReceiver is a running receiver, with questions about what it emitted.
 type statusReceiver struct{ *harness.Receiver }
@@ -189,7 +183,7 @@ func (r statusReceiver) events(members ...string) []string {
 func (r statusReceiver) record(t *testing.T, after time.Time, name string, is func(harness.Record) bool) harness.Record {
 	t.Helper()
 	var found harness.Record
-	statusWait(t, "the event "+name, func() bool {
+	waitFor(t, "the event "+name, func() bool {
 		for _, rec := range r.Records() {
 			if rec.At.After(after) && rec.Name == name && (is == nil || is(rec)) {
 				found = rec
@@ -236,7 +230,7 @@ func (r statusReceiver) saidAt(level zapcore.Level, text string) int {
 // healthy in one batch.
 func (r statusReceiver) complete(t *testing.T, members ...*localcluster.Member) {
 	t.Helper()
-	statusWait(t, "all members are healthy", func() bool {
+	waitFor(t, "all members are healthy", func() bool {
 		for _, m := range members {
 			if !r.is(1, "etcd.member.health", m.Name, "healthy") || !r.is(1, "etcd.raft.leader.present", m.Name) {
 				return false
@@ -246,45 +240,17 @@ func (r statusReceiver) complete(t *testing.T, members ...*localcluster.Member) 
 	})
 }
 
-// statusWait polls until done.
-func statusWait(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	began := time.Now()
-	for !done() {
-		require.Less(t, time.Since(began), statusPatience, "waited for: %s", what)
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // collections waits for that many more batches.
 func (r statusReceiver) collections(t *testing.T, n int) {
 	t.Helper()
 	have := len(r.Metrics())
-	statusWait(t, "more collections", func() bool { return len(r.Metrics()) >= have+n })
+	waitFor(t, "more collections", func() bool { return len(r.Metrics()) >= have+n })
 }
-
-func statusContext(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func statusClient(t *testing.T, cluster *localcluster.Cluster, opts ...func(*clientv3.Config)) *clientv3.Client {
-	t.Helper()
-	client, err := cluster.Client(opts...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
-}
-
-// hexID is an id as etcdctl prints it.
-func hexID(id uint64) string { return fmt.Sprintf("%016x", id) }
 
 // roles gives the leader and the others.
 func roles(t *testing.T, cluster *localcluster.Cluster) (leader *localcluster.Member, followers []*localcluster.Member) {
 	t.Helper()
-	leader, err := cluster.Leader(statusContext(t))
+	leader, err := cluster.Leader(testContext(t))
 	require.NoError(t, err)
 	for _, m := range cluster.Members() {
 		if m != leader {

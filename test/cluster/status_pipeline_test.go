@@ -18,7 +18,7 @@ func TestStatusWithAMetricsPipelineOnlyDoesNotWatch(t *testing.T) {
 	r := harness.New(t, watchYAML(c.Endpoints()), false, true)
 	r.Start(t)
 	t.Cleanup(func() { r.Stop(t) })
-	watchUntil(t, "metrics arrive", func() bool { return len(r.Metrics()) > 2 })
+	waitFor(t, "metrics arrive", func() bool { return len(r.Metrics()) > 2 })
 	assert.Zero(t, r.Log.FilterMessage("watching").Len())
 	assert.Empty(t, r.Records())
 }
@@ -29,9 +29,9 @@ func TestStatusWithALogsPipelineOnlyTellsChangesAndEvents(t *testing.T) {
 	r.Start(t)
 	t.Cleanup(func() { r.Stop(t) })
 	watchOpened(t, r, 1)
-	watchArrived(t, r, watchPut(t, watchClient(t, c), "/a", ""), "/a")
+	watchArrived(t, r, watchPut(t, newClient(t, c), "/a", ""), "/a")
 	_, followers := roles(t, c)
 	require.NoError(t, followers[0].Kill())
-	watchUntil(t, "the event arrives", func() bool { return len(watchNamed(r, "etcd.member.unreachable")) == 1 })
+	waitFor(t, "the event arrives", func() bool { return len(watchNamed(r, "etcd.member.unreachable")) == 1 })
 	assert.Empty(t, r.Metrics())
 }

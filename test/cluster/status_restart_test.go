@@ -21,12 +21,12 @@ func TestStatusCountersStartANewSeriesWhenAMemberRestarts(t *testing.T) {
 		started := time.Now()
 		m := cluster.Members()[0]
 		r := statusRun(t, cluster.Endpoints(), "{}")
-		client := statusClient(t, cluster)
+		client := newClient(t, cluster)
 		for range 50 {
-			_, err := client.Put(statusContext(t), "k", "v")
+			_, err := client.Put(testContext(t), "k", "v")
 			require.NoError(t, err)
 		}
-		statusWait(t, "the puts", func() bool {
+		waitFor(t, "the puts", func() bool {
 			p, _ := r.last("etcd.mvcc.operations", m.Name, "put")
 			return p.value >= 50
 		})
@@ -35,7 +35,7 @@ func TestStatusCountersStartANewSeriesWhenAMemberRestarts(t *testing.T) {
 
 		require.NoError(t, m.Kill())
 		killed := time.Now()
-		require.NoError(t, m.Restart(statusContext(t)))
+		require.NoError(t, m.Restart(testContext(t)))
 		restarted := time.Now()
 		back := r.record(t, killed, "etcd.member.reachable", about(m))
 		r.collections(t, 2)

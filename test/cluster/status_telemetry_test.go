@@ -29,7 +29,7 @@ func TestStatusDeclaredPartialFailureIsCounted(t *testing.T) {
 		require.NoError(t, dead.Kill())
 		r.record(t, killed, "etcd.member.unreachable", about(dead))
 		before, asked := scrapeErrors(t, r), scrapes(t, r)
-		statusWait(t, "eight failures", func() bool { return scrapeErrors(t, r)["status Unavailable"] >= before["status Unavailable"]+8 })
+		waitFor(t, "eight failures", func() bool { return scrapeErrors(t, r)["status Unavailable"] >= before["status Unavailable"]+8 })
 		after, askedAfter := scrapeErrors(t, r), scrapes(t, r)
 		for _, call := range []string{"status", "member_list", "read", "metrics"} {
 			failed := after[call+" Unavailable"] - before[call+" Unavailable"]

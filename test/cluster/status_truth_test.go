@@ -25,14 +25,14 @@ func TestStatusAgreesWithWhatEtcdItselfSays(t *testing.T) {
 		cluster := harness.Start(t, version, localcluster.Config{Size: 3})
 		r := statusRun(t, cluster.Endpoints(), "{}")
 		r.complete(t, cluster.Members()...)
-		client := statusClient(t, cluster)
-		_, err := client.Put(statusContext(t), "k", "v")
+		client := newClient(t, cluster)
+		_, err := client.Put(testContext(t), "k", "v")
 		require.NoError(t, err)
 
 		for _, m := range cluster.Members() {
 			var said *clientv3.StatusResponse
-			statusWait(t, "metrics of "+m.Name+" that agree with Status", func() bool {
-				said, err = client.Status(statusContext(t), m.ClientURL)
+			waitFor(t, "metrics of "+m.Name+" that agree with Status", func() bool {
+				said, err = client.Status(testContext(t), m.ClientURL)
 				require.NoError(t, err)
 				return agrees(r, m, said) && r.is(float64(said.RaftIndex), "etcd.raft.index.committed", m.Name) &&
 					r.is(float64(said.RaftAppliedIndex), "etcd.raft.index.applied", m.Name)
@@ -111,9 +111,9 @@ func TestStatusLabelsAndTheClusterNameAreOnEveryResourceOfMetricsAndLogs(t *test
 		cluster := harness.Start(t, version, localcluster.Config{})
 		r := statusRun(t, cluster.Endpoints(), `{cluster_name: prod, labels: {team: storage, site: north}, watch: {enabled: true},
 			events: {etcd.member.status: {enabled: true}}}`)
-		client := statusClient(t, cluster)
-		statusWait(t, "a key change and a status as log records, and metrics", func() bool {
-			_, err := client.Put(statusContext(t), "k", "v")
+		client := newClient(t, cluster)
+		waitFor(t, "a key change and a status as log records, and metrics", func() bool {
+			_, err := client.Put(testContext(t), "k", "v")
 			require.NoError(t, err)
 			names := fmt.Sprint(r.events())
 			return len(r.Metrics()) > 0 && strings.Contains(names, "etcd.kv.put") && strings.Contains(names, "etcd.member.status")
@@ -153,8 +153,8 @@ func TestStatusOverTLSWithoutItsClientCertificateNamesTheRemedy(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		cluster := harness.Start(t, version, localcluster.Config{TLS: true})
 		r := statusRun(t, cluster.Endpoints(), fmt.Sprintf("tls: {ca_file: %s}", cluster.TLS().CAFile))
-		statusWait(t, "the remedy", func() bool { return len(r.said("tls.cert_file and tls.key_file")) > 0 })
-		statusWait(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
+		waitFor(t, "the remedy", func() bool { return len(r.said("tls.cert_file and tls.key_file")) > 0 })
+		waitFor(t, "the component status", func() bool { return r.ended("StatusRecoverableError") })
 		assert.Empty(t, r.Metrics())
 	})
 }

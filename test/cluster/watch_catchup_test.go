@@ -63,13 +63,13 @@ func TestWatchReadsABacklogBySegmentsWholeAndInOrder(t *testing.T) {
 		t.Run("prefix "+prefix, func(t *testing.T) {
 			harness.EachVersion(t, func(t *testing.T, version string) {
 				c := harness.Start(t, version, localcluster.Config{})
-				client := watchClient(t, c)
+				client := newClient(t, c)
 				last := backlog(t, client, 12_000)
 				r := watchRun(t, watchYAML(c.Endpoints(), fmt.Sprintf("watch: {prefixes: [%q], start: revision, start_revision: 2}", prefix)), 1, nil)
 				watchArrived(t, r, last, "/watched/end")
 
 				var want []watchChange
-				for response := range client.Watch(watchContext(t), prefix, clientv3.WithPrefix(), clientv3.WithRev(2)) {
+				for response := range client.Watch(testContext(t), prefix, clientv3.WithPrefix(), clientv3.WithRev(2)) {
 					require.NoError(t, response.Err())
 					for _, ev := range response.Events {
 						want = append(want, watchChange{ev.Kv.ModRevision, string(ev.Kv.Key)})

@@ -22,7 +22,7 @@ import (
 func TestWatchLosesAndRepeatsNothingWhileThePipelineRefuses(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		var gate watchGate
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {batch: {max_records: 10}}"), 1, gate.answer)
 
@@ -34,7 +34,7 @@ func TestWatchLosesAndRepeatsNothingWhileThePipelineRefuses(t *testing.T) {
 			want = append(want, watchChange{watchPut(t, client, key, ""), key})
 		}
 		collections := len(r.Metrics())
-		watchUntil(t, "metrics are collected meanwhile", func() bool { return len(r.Metrics()) >= collections+3 })
+		waitFor(t, "metrics are collected meanwhile", func() bool { return len(r.Metrics()) >= collections+3 })
 		assert.Len(t, watchChanges(r), 1)
 
 		gate.closed.Store(false)
@@ -50,7 +50,7 @@ func TestWatchLosesAndRepeatsNothingWhileThePipelineRefuses(t *testing.T) {
 
 func TestWatchOffersAgainOnlyWhatThePipelineDidNotTake(t *testing.T) {
 	c := harness.Start(t, "3.6", localcluster.Config{})
-	client := watchClient(t, c)
+	client := newClient(t, c)
 	var mu sync.Mutex
 	var taken []string
 	refused := false
@@ -84,7 +84,7 @@ func TestWatchOffersAgainOnlyWhatThePipelineDidNotTake(t *testing.T) {
 func TestWatchTellsAGapWhenThePipelineRefusesForGood(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		type loss struct{ from, to, count int64 }
 		var mu sync.Mutex
 		var lost []loss
@@ -113,7 +113,7 @@ func TestWatchTellsAGapWhenThePipelineRefusesForGood(t *testing.T) {
 			watchPut(t, client, fmt.Sprintf("/refused/alone/%d", i), "")
 		}
 		to := watchPuts(t, client, "/refused/4", "/refused/5")
-		watchUntil(t, "all are refused", func() bool {
+		waitFor(t, "all are refused", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return len(lost) > 0 && lost[len(lost)-1].to == to
@@ -147,7 +147,7 @@ func TestWatchNeverSplitsARevision(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		const maxRecords = 3
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		var mu sync.Mutex
 		var batches [][]int64 // revisions of the changes
 		r := watchRun(t, watchYAML(c.Endpoints(), fmt.Sprintf("watch: {batch: {max_records: %d}}", maxRecords)), 1, func(logs plog.Logs) error {

@@ -64,7 +64,7 @@ func (w *watchWriter) count() int {
 func (w *watchWriter) more(t *testing.T, n int) {
 	t.Helper()
 	before := w.count()
-	watchUntil(t, fmt.Sprintf("%d more writes are acknowledged", n), func() bool { return w.count() >= before+n })
+	waitFor(t, fmt.Sprintf("%d more writes are acknowledged", n), func() bool { return w.count() >= before+n })
 }
 
 func (w *watchWriter) finish() []watchChange {
@@ -76,7 +76,7 @@ func (w *watchWriter) finish() []watchChange {
 func TestWatchDeliversEveryAcknowledgedWriteOnceWhileMembersDie(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{Size: 3})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // six restarts and their elections
 		t.Cleanup(cancel)
 		r := watchRun(t, watchYAML(c.Endpoints()), 1, nil)
@@ -206,10 +206,10 @@ func TestWatchTellsAGapWhenAnotherClusterAnswers(t *testing.T) {
 	addressOf := func(c *localcluster.Cluster) string { return c.Members()[0].ClientURL[len("http://"):] }
 	proxy := watchStartProxy(t, "tcp", "127.0.0.1:0", addressOf(before))
 	r := watchRun(t, watchYAML([]string{"http://" + proxy.address()}, "discover_members: false"), 1, nil)
-	last := watchPut(t, watchClient(t, before), "/last-of-the-first", "")
+	last := watchPut(t, newClient(t, before), "/last-of-the-first", "")
 	watchArrived(t, r, last, "/last-of-the-first")
 
-	second := watchClient(t, after)
+	second := newClient(t, after)
 	for range 5 {
 		watchPut(t, second, "/not-followed", "")
 	}
@@ -224,11 +224,11 @@ func TestWatchTellsAGapWhenAnotherClusterAnswers(t *testing.T) {
 		"event.name": "etcd.watch.gap", "etcd.gap.source": "watch", "etcd.gap.reason": "history_changed",
 		"etcd.gap.from_revision": last + 1, "etcd.gap.next_revision": revision,
 	}, gaps[0].Attrs, "the end of a history that is gone is not known")
-	assert.Equal(t, fmt.Sprintf("%016x", before.ID()), gaps[0].Resource["etcd.cluster.id"])
+	assert.Equal(t, hexID(before.ID()), gaps[0].Resource["etcd.cluster.id"])
 	records := watchNamed(r, "etcd.kv.put")
 	require.Len(t, records, 3)
 	for _, record := range records[1:] {
-		assert.Equal(t, fmt.Sprintf("%016x", after.ID()), record.Resource["etcd.cluster.id"])
+		assert.Equal(t, hexID(after.ID()), record.Resource["etcd.cluster.id"])
 	}
 	assert.Equal(t, "resync", records[1].Attrs["etcd.kv.origin"], "the other cluster's keys are told")
 	assert.Equal(t, "/not-followed", records[1].Attrs["etcd.key"])

@@ -24,7 +24,7 @@ import (
 func TestWatchDeliversEveryChangeOnceInOrderWithEveryField(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		receivers := map[string]*harness.Receiver{}
 		for _, policy := range []string{"none", "size", "hash", "text", "base64"} {
 			receivers[policy] = watchRun(t, watchYAML(c.Endpoints(), "watch: {value: {policy: "+policy+"}}"), 1, nil)
@@ -35,7 +35,7 @@ func TestWatchDeliversEveryChangeOnceInOrderWithEveryField(t *testing.T) {
 		want := watchReference(t, client, first, last)
 		uids := make([]any, len(want)) // by change, the same from every receiver
 		for name, r := range receivers {
-			watchUntil(t, name+": the last change arrives", func() bool {
+			waitFor(t, name+": the last change arrives", func() bool {
 				got := watchRecords(r)
 				return len(got) > 0 && got[len(got)-1].Attrs["etcd.kv.mod_revision"] == last
 			})
@@ -52,7 +52,7 @@ func TestWatchDeliversEveryChangeOnceInOrderWithEveryField(t *testing.T) {
 				assert.Equal(t, change.attributes(name), got[i].Attrs, "policy %s, change %d", name, i)
 				assert.Equal(t, change.name(), got[i].Name)
 				assert.Contains(t, got[i].Body, watchKeyText(change.Kv.Key))
-				assert.Equal(t, fmt.Sprintf("%016x", c.ID()), got[i].Resource["etcd.cluster.id"])
+				assert.Equal(t, hexID(c.ID()), got[i].Resource["etcd.cluster.id"])
 				assert.NotContains(t, got[i].Resource, "etcd.member.id", "changes belong to the cluster")
 			}
 			assert.EqualValues(t, len(want), watchCounter(t, r, "receiver_etcd_events_received", "source", "watch"), name)
@@ -63,7 +63,7 @@ func TestWatchDeliversEveryChangeOnceInOrderWithEveryField(t *testing.T) {
 // watchWorkload makes all kinds of changes, and gives the first and the last
 // revision. The last one is made by etcd itself, when a lease expires.
 func watchWorkload(t *testing.T, client *clientv3.Client) (first, last int64) {
-	ctx := watchContext(t)
+	ctx := testContext(t)
 	step := func(op clientv3.Op) int64 {
 		t.Helper()
 		answer, err := client.Do(ctx, op)
@@ -107,7 +107,7 @@ func watchWorkload(t *testing.T, client *clientv3.Client) (first, last int64) {
 	_, err = client.Revoke(ctx, long.ID)                                // deletes /t/4
 	require.NoError(t, err)
 
-	watchUntil(t, "the lease expires", func() bool {
+	waitFor(t, "the lease expires", func() bool {
 		answer, err := client.Get(ctx, "/short")
 		require.NoError(t, err)
 		last = answer.Header.Revision
@@ -124,7 +124,7 @@ type watchExpected struct {
 
 func watchReference(t *testing.T, client *clientv3.Client, first, last int64) []watchExpected {
 	var out []watchExpected
-	for answer := range client.Watch(watchContext(t), "", clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(first)) {
+	for answer := range client.Watch(testContext(t), "", clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(first)) {
 		require.NoError(t, answer.Err())
 		for _, ev := range answer.Events {
 			next := watchExpected{Event: ev}
@@ -167,7 +167,7 @@ func (e watchExpected) attributes(policy string) map[string]any {
 	if born != nil {
 		attrs["etcd.kv.create_revision"] = born.CreateRevision
 		if born.Lease != 0 {
-			attrs["etcd.lease.id"] = fmt.Sprintf("%016x", born.Lease)
+			attrs["etcd.lease.id"] = hexID(uint64(born.Lease))
 		}
 	}
 	if prev != nil {
@@ -210,7 +210,7 @@ func watchKeyText(key []byte) string {
 func TestWatchFollowsOnlyTheGivenPrefixesWithoutTheExcludedOnes(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {prefixes: [/a/, /b/], exclude: [/a/skip/, /b/skip/]}"), 2, nil)
 
 		watchPut(t, client, "/a", "not below /a/")
@@ -245,10 +245,10 @@ func TestWatchFollowsOnlyTheGivenPrefixesWithoutTheExcludedOnes(t *testing.T) {
 
 func TestWatchLeavesOutEventsThatAreSwitchedOff(t *testing.T) {
 	c := harness.Start(t, "3.6", localcluster.Config{})
-	client := watchClient(t, c)
+	client := newClient(t, c)
 	r := watchRun(t, watchYAML(c.Endpoints(), "events: {etcd.kv.put: {enabled: false}}", "body: none"), 1, nil)
 	watchPuts(t, client, "/a", "/b")
-	answer, err := client.Delete(watchContext(t), "/a")
+	answer, err := client.Delete(testContext(t), "/a")
 	require.NoError(t, err)
 	watchArrived(t, r, answer.Header.Revision, "/a")
 	got := watchRecords(r)

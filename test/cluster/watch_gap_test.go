@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -21,8 +22,8 @@ import (
 func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
-		ctx := watchContext(t)
+		client := newClient(t, c)
+		ctx := testContext(t)
 		var gate watchGate
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: skip}"), 1, gate.answer)
 		watchArrived(t, r, watchPut(t, client, "/before", ""), "/before")
@@ -70,8 +71,8 @@ func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 func TestWatchDeliversADeleteAtTheCompactedRevisionOrTellsThatItIsMissing(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
-		ctx := watchContext(t)
+		client := newClient(t, c)
+		ctx := testContext(t)
 		var gate watchGate
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: skip}"), 1, gate.answer)
 		watchArrived(t, r, watchPut(t, client, "/deleted", ""), "/deleted")
@@ -90,10 +91,7 @@ func TestWatchDeliversADeleteAtTheCompactedRevisionOrTellsThatItIsMissing(t *tes
 		gaps := watchNamed(r, "etcd.watch.gap")
 		require.Len(t, gaps, 1)
 		missing := gaps[0].Attrs["etcd.gap.to_revision"].(int64) >= deleted
-		var arrived bool
-		for _, change := range watchChanges(r) {
-			arrived = arrived || change == watchChange{deleted, "/deleted"}
-		}
+		arrived := slices.Contains(watchChanges(r), watchChange{deleted, "/deleted"})
 		assert.Equal(t, version != "3.4", arrived, "the delete arrived")
 		assert.Equal(t, version == "3.4", missing, "the delete is told as missing")
 	})

@@ -30,9 +30,9 @@ func TestWatchGoesOnAtAnotherMemberWhileItsMemberIsFrozen(t *testing.T) {
 		}
 		require.NotNil(t, frozen, serving)
 		require.NoError(t, frozen.Pause())
-		client := watchClient(t, c, func(cfg *clientv3.Config) { cfg.Endpoints = []string{other.ClientURL} })
-		watchUntil(t, "the others have a leader", func() bool { // it may have been the frozen one
-			_, err := client.Get(watchContext(t), "/")
+		client := newClient(t, c, func(cfg *clientv3.Config) { cfg.Endpoints = []string{other.ClientURL} })
+		waitFor(t, "the others have a leader", func() bool { // it may have been the frozen one
+			_, err := client.Get(testContext(t), "/")
 			return err == nil
 		})
 		watchArrived(t, r, watchPut(t, client, "/while-frozen", ""), "/while-frozen")
@@ -45,23 +45,23 @@ func TestWatchOfAQuietPrefixHasNoGapAfterACompactionWhereProgressIsBelieved(t *t
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		believed := version != "3.4" // 3.4.23 may announce a progress ahead of events (etcd issue 15220)
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {prefixes: [/quiet/]}"), 1, nil)
 		for range 20 {
 			watchPut(t, client, "/loud/", "")
 		}
 		last := watchPut(t, client, "/loud/", "")
 		if believed {
-			watchUntil(t, "the position has passed what is not ours", func() bool { return watchPosition(r) >= last })
+			waitFor(t, "the position has passed what is not ours", func() bool { return watchPosition(r) >= last })
 		}
-		_, err := client.Compact(watchContext(t), last)
+		_, err := client.Compact(testContext(t), last)
 		require.NoError(t, err)
 
 		m := c.Members()[0]
 		require.NoError(t, m.Kill())
-		require.NoError(t, m.Restart(watchContext(t)))
+		require.NoError(t, m.Restart(testContext(t)))
 		watchOpened(t, r, 2)
-		watchArrived(t, r, watchPut(t, watchClient(t, c), "/quiet/again", ""), "/quiet/again")
+		watchArrived(t, r, watchPut(t, newClient(t, c), "/quiet/again", ""), "/quiet/again")
 		if believed {
 			assert.Empty(t, watchNamed(r, "etcd.watch.gap"))
 		} else {

@@ -4,14 +4,12 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -19,13 +17,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
-)
-
-const (
-	watchPatience = 30 * time.Second // for what must come; the machine may be busy
-	watchPoll     = 10 * time.Millisecond
 )
 
 // watchYAML is a configuration with short intervals. more are further lines of
@@ -60,36 +52,13 @@ func watchRun(t *testing.T, config string, prefixes int, refuse func(plog.Logs) 
 // watchOpened waits until the receiver has said that often that it watches.
 func watchOpened(t *testing.T, r *harness.Receiver, times int) {
 	t.Helper()
-	watchUntil(t, fmt.Sprintf("the watch is opened %d times", times), func() bool { return r.Log.FilterMessage("watching").Len() >= times })
-}
-
-func watchUntil(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(watchPatience); !holds(); time.Sleep(watchPoll) {
-		if time.Now().After(end) {
-			require.FailNow(t, "waited in vain until "+what)
-		}
-	}
-}
-
-func watchClient(t *testing.T, c *localcluster.Cluster, opts ...func(*clientv3.Config)) *clientv3.Client {
-	t.Helper()
-	client, err := c.Client(opts...)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client
-}
-
-func watchContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), watchPatience)
-	t.Cleanup(cancel)
-	return ctx
+	waitFor(t, fmt.Sprintf("the watch is opened %d times", times), func() bool { return r.Log.FilterMessage("watching").Len() >= times })
 }
 
 // watchPut writes a key and gives the revision.
 func watchPut(t *testing.T, client *clientv3.Client, key, value string) int64 {
 	t.Helper()
-	answer, err := client.Put(watchContext(t), key, value)
+	answer, err := client.Put(testContext(t), key, value)
 	require.NoError(t, err)
 	return answer.Header.Revision
 }
@@ -101,7 +70,7 @@ func watchPuts(t *testing.T, client *clientv3.Client, keys ...string) int64 {
 	for _, key := range keys {
 		ops = append(ops, clientv3.OpPut(key, "value of "+key))
 	}
-	answer, err := client.Txn(watchContext(t)).Then(ops...).Commit()
+	answer, err := client.Txn(testContext(t)).Then(ops...).Commit()
 	require.NoError(t, err)
 	return answer.Header.Revision
 }
@@ -124,10 +93,8 @@ func watchRecords(r *harness.Receiver) []harness.Record {
 func watchNamed(r *harness.Receiver, names ...string) []harness.Record {
 	var out []harness.Record
 	for _, record := range r.Records() {
-		for _, name := range names {
-			if record.Name == name {
-				out = append(out, record)
-			}
+		if slices.Contains(names, record.Name) {
+			out = append(out, record)
 		}
 	}
 	return out
@@ -144,13 +111,8 @@ func watchChanges(r *harness.Receiver) []watchChange {
 // watchArrived waits until a change has arrived.
 func watchArrived(t *testing.T, r *harness.Receiver, revision int64, key string) {
 	t.Helper()
-	watchUntil(t, fmt.Sprintf("%s of revision %d arrives", key, revision), func() bool {
-		for _, c := range watchChanges(r) {
-			if c == (watchChange{revision, key}) {
-				return true
-			}
-		}
-		return false
+	waitFor(t, fmt.Sprintf("%s of revision %d arrives", key, revision), func() bool {
+		return slices.Contains(watchChanges(r), watchChange{revision, key})
 	})
 }
 
@@ -214,6 +176,6 @@ func (g *watchGate) closeUntilRefused(t *testing.T, client *clientv3.Client, key
 	g.closed.Store(true)
 	before := g.refused.Load()
 	revision := watchPut(t, client, key, "refused for now")
-	watchUntil(t, "a batch is refused", func() bool { return g.refused.Load() > before })
+	waitFor(t, "a batch is refused", func() bool { return g.refused.Load() > before })
 	return revision
 }

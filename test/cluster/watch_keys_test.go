@@ -27,7 +27,7 @@ func watchFill(t *testing.T, client *clientv3.Client, n int, key func(i int) str
 	for i := range n {
 		ops = append(ops, clientv3.OpPut(key(i), fmt.Sprintf("value %d", i)))
 		if len(ops) == 100 || i == n-1 {
-			answer, err := client.Txn(watchContext(t)).Then(ops...).Commit()
+			answer, err := client.Txn(testContext(t)).Then(ops...).Commit()
 			require.NoError(t, err)
 			last, ops = answer.Header.Revision, nil
 		}
@@ -40,17 +40,15 @@ func watchFill(t *testing.T, client *clientv3.Client, n int, key func(i int) str
 func TestWatchTellsEveryExistingKeyOnceAndThenTheChangesThatFollow(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		const keys = 5000
 		watchFill(t, client, keys, func(i int) string { return fmt.Sprintf("/registry/kind-%d/%x", i%7, i) })
 		watchPut(t, client, "/binary/\xff\xfe", "")
 		watchPut(t, client, "/skip/this", "")
-		_, err := client.Delete(watchContext(t), "/registry/kind-0/0")
+		_, err := client.Delete(testContext(t), "/registry/kind-0/0")
 		require.NoError(t, err)
 
-		r := harness.New(t, watchYAML(c.Endpoints(), `watch: {initial_snapshot: true, exclude: [/skip/], batch: {max_records: 100}}`), true, true)
-		r.Start(t)
-		t.Cleanup(func() { r.Stop(t) })
+		r := harness.Run(t, watchYAML(c.Endpoints(), `watch: {initial_snapshot: true, exclude: [/skip/], batch: {max_records: 100}}`))
 		for i := 0; r.Log.FilterMessage("the existing keys are told").Len() == 0; i++ {
 			watchPut(t, client, fmt.Sprintf("/registry/kind-%d/%x", i%7, i%200), "changed")
 		}
@@ -61,7 +59,7 @@ func TestWatchTellsEveryExistingKeyOnceAndThenTheChangesThatFollow(t *testing.T)
 		require.Len(t, closing, 1)
 		revision := closing[0].Attrs["etcd.snapshot.revision"].(int64)
 		want := map[string]int64{}
-		at, err := client.Get(watchContext(t), "", clientv3.WithFromKey(), clientv3.WithRev(revision))
+		at, err := client.Get(testContext(t), "", clientv3.WithFromKey(), clientv3.WithRev(revision))
 		require.NoError(t, err)
 		for _, kv := range at.Kvs {
 			if key := string(kv.Key); key != "/skip/this" {
@@ -96,8 +94,8 @@ func TestWatchTellsAfterACompactionTheKeysThatChangedInTheGap(t *testing.T) {
 		} {
 			t.Run(mode, func(t *testing.T) {
 				c := harness.Start(t, version, localcluster.Config{})
-				client := watchClient(t, c)
-				ctx := watchContext(t)
+				client := newClient(t, c)
+				ctx := testContext(t)
 				var gate watchGate
 				r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: "+mode+"}"), 1, gate.answer)
 				watchArrived(t, r, watchPut(t, client, "/before", ""), "/before")
@@ -136,7 +134,7 @@ func TestWatchTellsAfterACompactionTheKeysThatChangedInTheGap(t *testing.T) {
 func TestWatchDeliversAHugeRevisionInOrder(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		keys := 20_000 // above 2 MiB, so that etcd cuts it
 		if version == "3.4" {
 			keys = 5_000 // cutting takes 3.4.23 half a minute, once: then it is asked not to

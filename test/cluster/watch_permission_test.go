@@ -20,16 +20,9 @@ import (
 func TestWatchLearnsFromEtcdWhetherItsUserMayReadARange(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
-		ctx := watchContext(t)
-		_, err := client.RoleAdd(ctx, "reader")
-		require.NoError(t, err)
-		_, err = client.RoleGrantPermission(ctx, "reader", "/a/", "/a0", clientv3.PermissionType(clientv3.PermRead))
-		require.NoError(t, err)
-		_, err = client.UserAdd(ctx, "otel", "secret")
-		require.NoError(t, err)
-		_, err = client.UserGrantRole(ctx, "otel", "reader")
-		require.NoError(t, err)
+		client := newClient(t, c)
+		ctx := testContext(t)
+		addUser(t, client, "otel", "secret", "/a/")
 		before := watchPut(t, client, "/a/key", "")
 		require.NoError(t, c.EnableAuth(ctx, "root"))
 
@@ -50,8 +43,8 @@ func TestWatchLearnsFromEtcdWhetherItsUserMayReadARange(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, before, revision, "the question writes nothing")
 
-		root := watchClient(t, c, func(config *clientv3.Config) { config.Username, config.Password = "root", "root" })
-		_, err = root.UserRevokeRole(ctx, "otel", "reader")
+		root := newClient(t, c, func(config *clientv3.Config) { config.Username, config.Password = "root", "root" })
+		_, err = root.UserRevokeRole(ctx, "otel", "otel")
 		require.NoError(t, err)
 		assert.True(t, etcdclient.IsDenied(conn.MayRead(ctx, []byte("/a/"), []byte("/a0"))))
 	})

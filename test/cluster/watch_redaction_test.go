@@ -55,7 +55,7 @@ func (o *watchOutput) has(value string) (text, hash bool) {
 func TestWatchShowsOfASecretOnlyWhatTheActionAllows(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
-		client := watchClient(t, c)
+		client := newClient(t, c)
 		cases := []struct {
 			value              string // of watch.value
 			text, size, hashed bool   // what may leave of a matching key's value
@@ -79,7 +79,7 @@ func TestWatchShowsOfASecretOnlyWhatTheActionAllows(t *testing.T) {
 			needles = append(needles, old, young)
 			watchPut(t, client, key, old)
 			watchPut(t, client, key, young)
-			_, err := client.Delete(watchContext(t), key)
+			_, err := client.Delete(testContext(t), key)
 			require.NoError(t, err)
 		}
 		last := watchPut(t, client, "/plain", "hay that anybody may see")

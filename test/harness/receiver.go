@@ -38,9 +38,8 @@ type Receiver struct {
 	batches []MetricsBatch
 	records []Record
 
-	// RefuseLogs and RefuseMetrics, if set, answer each batch; nil accepts it.
-	RefuseLogs    func(plog.Logs) error
-	RefuseMetrics func(pmetric.Metrics) error
+	// RefuseLogs, if set, answers each batch; nil accepts it.
+	RefuseLogs func(plog.Logs) error
 }
 
 // MetricsBatch is what one call of ConsumeMetrics brought.
@@ -164,11 +163,6 @@ func (r *Receiver) consumeLogs(_ context.Context, logs plog.Logs) error {
 }
 
 func (r *Receiver) consumeMetrics(_ context.Context, metrics pmetric.Metrics) error {
-	if r.RefuseMetrics != nil {
-		if err := r.RefuseMetrics(metrics); err != nil {
-			return err
-		}
-	}
 	kept := pmetric.NewMetrics()
 	metrics.CopyTo(kept)
 	r.mu.Lock()

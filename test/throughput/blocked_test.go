@@ -31,7 +31,7 @@ func BenchmarkBlocked(b *testing.B) {
 		calm  = 5 * time.Second       // before and after
 	)
 	s := startServer(b)
-	first := s.transactions(b, 100, 0) + 1 // so each change has a previous value
+	first := s.transactions(b, 100) + 1 // so each change has a previous value
 	to := startSink(b)
 	c := startCollector(b, s, to, from(first, nil), "none")
 	c.settle(b)

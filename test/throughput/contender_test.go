@@ -6,6 +6,7 @@ package throughput
 import (
 	"context"
 	"runtime/pprof"
+	"slices"
 	"testing"
 
 	"go.opentelemetry.io/collector/consumer"
@@ -63,13 +64,9 @@ func (c *contender) run(tb testing.TB, s *server, first int64, consume consumer.
 // turns changes the order from round to round, so that no contender always
 // follows the same one.
 func turns[T any](round int, of []T) []T {
-	out := make([]T, len(of))
-	for i := range of {
-		if round%2 == 0 {
-			out[i] = of[i]
-		} else {
-			out[len(of)-1-i] = of[i]
-		}
+	out := slices.Clone(of)
+	if round%2 != 0 {
+		slices.Reverse(out)
 	}
 	return out
 }

@@ -78,53 +78,49 @@ var value = strings.Repeat("v", valueSize)
 // key has 30 bytes.
 func key(i int) string { return fmt.Sprintf("/registry/pods/ns-%03d/p-%08d", i/1000%1000, i) }
 
-// transactions writes n transactions of 100 puts to keys from first on, and gives
-// the revision of the last.
-func (s *server) transactions(tb testing.TB, n, first int) int64 {
+// transactions writes n transactions of 100 puts, each to keys of its own, and
+// gives the revision of the last.
+func (s *server) transactions(tb testing.TB, n int) int64 {
+	tb.Helper()
+	return s.parallel(tb, 16, n, func(ctx context.Context, nr int) error { return s.transaction(ctx, nr*txnPuts) })
+}
+
+// puts writes n single puts to 10,000 keys, and gives the revision of the last.
+func (s *server) puts(tb testing.TB, n int) int64 {
+	tb.Helper()
+	return s.parallel(tb, 64, n, s.onePut)
+}
+
+// parallel makes n requests, so many at a time, and gives the revision after them.
+func (s *server) parallel(tb testing.TB, atOnce, n int, request func(ctx context.Context, nr int) error) int64 {
 	tb.Helper()
 	var group sync.WaitGroup
 	next := make(chan int)
-	for range 16 {
+	for range atOnce {
 		group.Go(func() {
-			for t := range next {
-				var puts []clientv3.Op
-				for i := range txnPuts {
-					puts = append(puts, clientv3.OpPut(key(first+t*txnPuts+i), value))
-				}
-				if _, err := s.client.Txn(context.Background()).Then(puts...).Commit(); err != nil {
-					tb.Errorf("write a transaction: %v", err)
+			for nr := range next {
+				if err := request(context.Background(), nr); err != nil {
+					tb.Errorf("write: %v", err)
 				}
 			}
 		})
 	}
-	for t := range n {
-		next <- t
+	for nr := range n {
+		next <- nr
 	}
 	close(next)
 	group.Wait()
 	return s.revision(tb)
 }
 
-// puts writes n single puts to 10,000 keys, and gives the revision of the last.
-func (s *server) puts(tb testing.TB, n int) int64 {
-	tb.Helper()
-	var group sync.WaitGroup
-	next := make(chan int)
-	for range 64 {
-		group.Go(func() {
-			for i := range next {
-				if _, err := s.client.Put(context.Background(), key(i%10_000), value); err != nil {
-					tb.Errorf("write a key: %v", err)
-				}
-			}
-		})
+// transaction puts 100 keys from first on.
+func (s *server) transaction(ctx context.Context, first int) error {
+	var puts []clientv3.Op
+	for i := range txnPuts {
+		puts = append(puts, clientv3.OpPut(key(first+i), value))
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	group.Wait()
-	return s.revision(tb)
+	_, err := s.client.Txn(ctx).Then(puts...).Commit()
+	return err
 }
 
 func (s *server) revision(tb testing.TB) int64 {

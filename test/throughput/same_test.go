@@ -23,8 +23,8 @@ func TestAllContendersMakeTheSameRecords(t *testing.T) {
 	ctx := context.Background()
 	lease, err := s.client.Grant(ctx, 600)
 	require.NoError(t, err)
-	first := s.transactions(t, 3, 0) - 2
-	s.transactions(t, 3, 0)
+	first := s.transactions(t, 3) - 2
+	s.transactions(t, 3)
 	_, err = s.client.Put(ctx, "leased", "v", clientv3.WithLease(lease.ID))
 	require.NoError(t, err)
 	for _, key := range []string{"leased", key(1)} {

@@ -31,7 +31,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	perKey := map[int]float64{}
 	for _, n := range []int{*keys / 10, *keys} {
 		s := startServer(b)
-		s.transactions(b, n/txnPuts, 0)
+		s.transactions(b, n/txnPuts)
 		compact(b, s)
 		n -= n % txnPuts
 		costs := by[told]{}

@@ -17,9 +17,9 @@ const patience = 2 * time.Minute
 func backlogWithPrevious(tb testing.TB, s *server) (first, last int64, events int) {
 	tb.Helper()
 	const keys = 10_000
-	first = s.transactions(tb, keys/txnPuts, 0) + 1
+	first = s.transactions(tb, keys/txnPuts) + 1
 	for written := 0; written < *revisions; written += keys / txnPuts {
-		last = s.transactions(tb, min(keys/txnPuts, *revisions-written), 0)
+		last = s.transactions(tb, min(keys/txnPuts, *revisions-written))
 	}
 	return first, last, *revisions * txnPuts
 }

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // writer writes on a schedule, one request after the other, and notes how long
@@ -75,18 +73,16 @@ func (w *writer) latencies(from, to int) latencies {
 	return latencies{quantile(took, 0.5), quantile(took, 0.99), quantile(took, 1), quantile(alone, 0.99), quantile(alone, 1)}
 }
 
+// manyKeys is how many keys onePut and oneTransaction write again and again.
+const manyKeys = 10_000
+
 // onePut writes a single key.
 func (s *server) onePut(ctx context.Context, nr int) error {
-	_, err := s.client.Put(ctx, key(nr%10_000), value)
+	_, err := s.client.Put(ctx, key(nr%manyKeys), value)
 	return err
 }
 
 // oneTransaction writes 100 keys.
 func (s *server) oneTransaction(ctx context.Context, nr int) error {
-	var puts []clientv3.Op
-	for i := range txnPuts {
-		puts = append(puts, clientv3.OpPut(key((nr*txnPuts+i)%10_000), value))
-	}
-	_, err := s.client.Txn(ctx).Then(puts...).Commit()
-	return err
+	return s.transaction(ctx, nr*txnPuts%manyKeys)
 }
