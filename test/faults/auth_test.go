@@ -4,7 +4,6 @@
 package faults
 
 import (
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,10 +14,8 @@ const collectorUser = "otel"
 // authFaults take the collector's rights away. Its connections pass a proxy, which cuts them: etcd checks nothing while
 // a watch is open.
 func authFaults() []scenario {
-	var proxy *Proxy
 	prepare := func(w *world) {
-		proxy = w.proxyTo(w.cluster.Members()[0].ClientURL)
-		w.config.Endpoints = []string{"http://" + proxy.Addr()}
+		w.interpose(nil)
 		w.config.Receiver["username"], w.config.Receiver["password"] = collectorUser, "secret"
 		w.enableAuth()
 	}
@@ -26,7 +23,7 @@ func authFaults() []scenario {
 		{name: "token expires every 3 seconds", args: []string{"--auth-token-ttl=3"}, prepare: prepare, fault: func(w *world) {
 			for range 2 {
 				time.Sleep(4 * time.Second)
-				proxy.Switch("")
+				w.proxies[0].Switch("")
 				w.pause(500 * time.Millisecond)
 			}
 		}, want: noGaps},
@@ -34,7 +31,7 @@ func authFaults() []scenario {
 			root := w.now().client
 			_, err := root.RoleRevokePermission(w.context(), "reader", "\x00", "\x00")
 			w.must(err)
-			proxy.Switch("")
+			w.proxies[0].Switch("")
 			w.pause(2 * time.Second)
 			w.grant(root)
 			w.pause(time.Second)
@@ -60,19 +57,4 @@ func (w *world) enableAuth() {
 func (w *world) grant(client *clientv3.Client) {
 	_, err := client.RoleGrantPermission(w.context(), "reader", "\x00", "\x00", clientv3.PermissionType(clientv3.PermRead))
 	w.must(err)
-}
-
-// proxyTo starts a proxy in front of a member.
-func (w *world) proxyTo(url string) *Proxy {
-	p, err := StartProxy("127.0.0.1:0", hostOf(url), nil)
-	w.must(err)
-	w.t.Cleanup(p.Close)
-	return p
-}
-
-func hostOf(url string) string { return url[strings.Index(url, "://")+3:] }
-
-// only limits a client to one member.
-func only(url string) func(*clientv3.Config) {
-	return func(cfg *clientv3.Config) { cfg.Endpoints = []string{url} }
 }

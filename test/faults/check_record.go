@@ -71,7 +71,7 @@ func (j *judge) checkPrevious() {
 		}
 		c := &j.histories[it.history].due[it.index]
 		prev := c.Prev
-		if _, has := it.Attrs["etcd.kv.prev_mod_revision"]; !has && (j.rules.NoPrevious || c.Revision-1 < j.histories[it.history].Compacted) {
+		if _, has := it.Attrs["etcd.kv.prev_mod_revision"]; !has && c.Revision-1 < j.histories[it.history].Compacted {
 			prev = nil
 		}
 		if prev == nil {
@@ -106,6 +106,12 @@ type original struct {
 	origin  string
 }
 
+// ids are the record ids that were seen.
+type ids struct {
+	owner map[string]original
+	of    map[original]string
+}
+
 func (j *judge) original(it *item) original {
 	h := it.history
 	for h > 0 && it.revision <= j.histories[h].Base {
@@ -115,7 +121,7 @@ func (j *judge) original(it *item) original {
 }
 
 func (j *judge) checkIDs() {
-	owner, ids := map[string]original{}, map[original]string{}
+	owner, ids := j.ids.owner, j.ids.of
 	for n := range j.items {
 		it := &j.items[n]
 		uid := it.text("log.record.uid")

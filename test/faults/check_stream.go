@@ -148,7 +148,7 @@ func (j *judge) checkBookmarks() {
 	last, lastHistory := int64(0), 0
 	for number := range j.runs {
 		number++
-		checkpoint, history := j.run(number).Checkpoint, j.historyBefore(number)
+		checkpoint, history := j.run(number).Checkpoints[j.prefix], j.historyBefore(number)
 		if checkpoint == 0 || j.forgot(number) || j.gapAgain[number] {
 			continue // not known, or not believed, or of the history before
 		}

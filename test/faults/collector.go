@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,11 +35,17 @@ func NewCollector(program string, config *Config, backend *Backend, log func(lin
 	return &Collector{Program: program, Config: config, backend: backend, log: &collectorLog{each: log}}
 }
 
+// What the collector logs when the stream of a prefix is open, and when it ends for a reason that is not its own.
+const (
+	watching   = "\twatching\t"
+	watchEnded = "\tthe watch ended; it is opened again from the last delivered revision\t"
+)
+
 // Launch starts the next process and does not wait for anything.
 func (c *Collector) Launch() error {
 	run := Run{}
 	if c.Config.Storage != "" {
-		run.Checkpoint, _ = ReadCheckpoint(c.Config.Storage) // 0 where there is none, or it is damaged
+		run.Checkpoints, _ = ReadCheckpoint(c.Config.Storage) // none where there is no file, or it is damaged
 	}
 	c.runs = append(c.runs, run)
 	text, err := c.Config.YAML(len(c.runs))
@@ -55,7 +62,7 @@ func (c *Collector) Launch() error {
 	return err
 }
 
-// Start starts the next process and waits until it watches, or until something of it has arrived.
+// Start starts the next process and waits until it watches all prefixes, or until something of it has arrived.
 func (c *Collector) Start(ctx context.Context) error {
 	if err := c.Launch(); err != nil {
 		return err
@@ -65,8 +72,9 @@ func (c *Collector) Start(ctx context.Context) error {
 
 // AwaitReady waits as Start does.
 func (c *Collector) AwaitReady(ctx context.Context) error {
+	prefixes, _ := c.Config.Watch["prefixes"].([]string)
 	for {
-		if c.log.Count("\twatching\t") > 0 || c.arrived() {
+		if c.log.Count(watching) >= max(1, len(prefixes)) || c.arrived() {
 			return nil
 		}
 		select {
@@ -128,45 +136,52 @@ func (c *Collector) HasEnded() bool {
 	}
 }
 
-// Log counts what the present process logged.
+// Log is what the processes logged.
 func (c *Collector) Log() *collectorLog { return c.log }
 
 // Tail gives its last lines.
 func (c *Collector) Tail() string { return c.proc.Tail() }
 
-// collectorLog keeps the log of the present process. It is small: one line a change of state.
+// collectorLog keeps the lines of each process. They are few: one a change of state.
 type collectorLog struct {
 	each func(line string)
 
-	mu    sync.Mutex
-	lines []string
+	mu   sync.Mutex
+	runs [][]string
 }
 
 func (l *collectorLog) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = nil
+	l.runs = append(l.runs, nil)
 }
 
 func (l *collectorLog) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = append(l.lines, string(line))
+	present := &l.runs[len(l.runs)-1]
+	*present = append(*present, string(line))
 	if l.each != nil {
 		l.each(strings.TrimSuffix(string(line), "\n"))
 	}
 	return len(line), nil
 }
 
-// Count is the number of lines that contain a text.
+// Count is the number of lines of the present process that contain a text.
 func (l *collectorLog) Count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	runs := l.all()
 	n := 0
-	for _, line := range l.lines {
+	for _, line := range runs[len(runs)-1] {
 		if strings.Contains(line, text) {
 			n++
 		}
 	}
 	return n
+}
+
+// all gives the lines of each process.
+func (l *collectorLog) all() [][]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.runs)
 }

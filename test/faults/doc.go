@@ -12,5 +12,6 @@
 // Then the verifier judges. BuildTruth (truth.go) joins what was written and what was read to the one history that
 // both confirm, and Verify (verifier.go and check_*.go) holds the records against it: etcd's own watch properties
 // (github.com/etcd-io/etcd, tests/robustness/validate), and what this receiver promises beyond. If the truth is not
-// sound the verdict is "not judged", never "passed". Truth and verifier do no I/O and know no time.
+// sound the verdict is "not judged", never "passed". Each configured prefix is a stream that is judged for itself
+// (streams.go). Truth and verifier do no I/O and know no time.
 package faults

@@ -43,7 +43,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		memberFaults(), networkFaults(), authFaults(), pipelineFaults(), contentFaults(),
-		crashFaults(), compactionFaults(), historyFaults(), checkpointFaults(), snapshotFaults(),
+		crashFaults(), compactionFaults(), historyFaults(), checkpointFaults(), snapshotFaults(), prefixFaults(),
 	} {
 		all = append(all, group...)
 	}

@@ -21,18 +21,16 @@ import (
 
 // historyFaults replace the history that the collector follows.
 func historyFaults() []scenario {
-	var proxy *Proxy
 	var second *localcluster.Cluster
 	twoClusters := func(w *world) {
 		var err error
 		second, err = localcluster.Start(w.context(), localcluster.Config{Binary: etcdBinary(w.t), ExtraArgs: []string{"--unsafe-no-fsync"}})
 		w.must(err)
 		w.t.Cleanup(func() { w.must(second.Close()) })
-		proxy = w.proxyTo(w.cluster.Members()[0].ClientURL)
-		w.config.Endpoints = []string{"http://" + proxy.Addr()}
+		w.interpose(nil)
 	}
 	switchOver := func(w *world) {
-		proxy.Switch(hostOf(second.Members()[0].ClientURL))
+		w.proxies[0].Switch(hostOf(second.Members()[0].ClientURL))
 		w.openOn(second.ID(), 0, func() (*clientv3.Client, error) { return second.Client() })
 		w.write()
 	}

@@ -39,26 +39,44 @@ func newIdentities(dir string) (*identities, error) {
 		return nil, fmt.Errorf("create certificates: %w", err)
 	}
 	i := &identities{caFile: filepath.Join(dir, "ca.pem"), certFile: filepath.Join(dir, "client.pem"), keyFile: filepath.Join(dir, "client-key.pem")}
-	var err error
-	if i.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, fmt.Errorf("create certificates: %w", err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "faults CA"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &i.key.PublicKey, i.key)
-	if err != nil {
-		return nil, fmt.Errorf("create certificates: %w", err)
-	}
-	if i.authority, err = x509.ParseCertificate(der); err != nil {
-		return nil, fmt.Errorf("create certificates: %w", err)
-	}
-	if err := replace(i.caFile, "CERTIFICATE", der); err != nil {
+	if err := i.newAuthority(); err != nil {
 		return nil, err
 	}
-	i.serial = 1
+	if err := i.trust(i.authority); err != nil {
+		return nil, err
+	}
 	return i, i.rotate()
+}
+
+// newAuthority makes another authority, which issues from the next rotate on. Nothing of it is trusted yet.
+func (i *identities) newAuthority() error {
+	i.serial++
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(i.serial), Subject: pkix.Name{CommonName: fmt.Sprintf("faults CA %d", i.serial)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("create certificates: %w", err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return fmt.Errorf("create certificates: %w", err)
+	}
+	i.key = key
+	if i.authority, err = x509.ParseCertificate(der); err != nil {
+		return fmt.Errorf("create certificates: %w", err)
+	}
+	return nil
+}
+
+// trust replaces the file of the authorities that the client trusts.
+func (i *identities) trust(authorities ...*x509.Certificate) error {
+	var bundle []byte
+	for _, a := range authorities {
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Raw})...)
+	}
+	return replace(i.caFile, bundle)
 }
 
 // rotate replaces both certificates. Connections that are open stay so.
@@ -87,16 +105,21 @@ func (i *identities) rotate() error {
 	}
 	i.mu.Unlock()
 	// One after the other, as they are replaced in practice: a reader in between has a pair that does not fit.
-	if err := replace(i.keyFile, "EC PRIVATE KEY", key); err != nil {
+	if err := replace(i.keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key})); err != nil {
 		return err
 	}
-	return replace(i.certFile, "CERTIFICATE", certificate)
+	return replace(i.certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
 }
 
 func (i *identities) current() *tls.Config {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.config
+}
+
+// server is the configuration of a server that takes only the newest client certificate.
+func (i *identities) server() *tls.Config {
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return i.current(), nil }}
 }
 
 // issue makes a certificate for this machine, for servers and clients.
@@ -121,8 +144,8 @@ func (i *identities) issue() (pair tls.Certificate, certificate, private []byte,
 }
 
 // replace writes a file in one step.
-func replace(file, kind string, der []byte) error {
-	if err := os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+func replace(file string, text []byte) error {
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
 		return fmt.Errorf("write a certificate: %w", err)
 	}
 	return os.Rename(file+".new", file)

@@ -111,15 +111,19 @@ func (l *Load) Writes() ([]Write, []string) {
 	return append([]Write(nil), l.writes...), append([]string(nil), l.problems...)
 }
 
-// Put writes a key until it is answered, and gives the revision.
-func (l *Load) Put(ctx context.Context, key string) (int64, error) {
+// Put writes keys, all in one revision, until that is answered, and gives the revision.
+func (l *Load) Put(ctx context.Context, keys ...string) (int64, error) {
 	for attempt := 0; ; attempt++ {
-		if revision := l.write([]Op{{Key: key, Value: fmt.Appendf(nil, "attempt %d", attempt)}}); revision != 0 {
+		var ops []Op
+		for _, key := range keys {
+			ops = append(ops, Op{Key: key, Value: fmt.Appendf(nil, "attempt %d", attempt)})
+		}
+		if revision := l.write(ops); revision != 0 {
 			return revision, nil
 		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("put %q: %w", key, ctx.Err())
+			return 0, fmt.Errorf("put %q: %w", keys, ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

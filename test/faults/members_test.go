@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // memberFaults break members of a cluster of three.
@@ -30,20 +31,20 @@ func memberFaults() []scenario {
 		}, want: noGaps},
 		{name: "member frozen", size: 3, fault: func(w *world) {
 			m := w.cluster.Members()[0] // first of the endpoints
-			w.must(m.Pause())
-			w.pause(4 * time.Second)
-			w.must(m.Resume())
+			w.disturb(4*time.Second, func() { w.must(m.Pause()) }, func() { w.must(m.Resume()) })
 			w.pause(time.Second)
 		}, want: noGaps},
 		{name: "quorum lost", size: 3, fault: func(w *world) {
 			lost := w.cluster.Members()[1:]
-			for _, m := range lost {
-				w.must(m.Pause())
-			}
-			w.pause(5 * time.Second)
-			for _, m := range lost {
-				w.must(m.Resume())
-			}
+			w.disturb(5*time.Second, func() {
+				for _, m := range lost {
+					w.must(m.Pause())
+				}
+			}, func() {
+				for _, m := range lost {
+					w.must(m.Resume())
+				}
+			})
 			w.pause(2 * time.Second)
 		}, want: noGaps},
 		{name: "member replaced", size: 3, fault: func(w *world) {
@@ -74,6 +75,11 @@ func memberFaults() []scenario {
 			}
 		}, want: noGaps},
 	}
+}
+
+// only limits a client to one member.
+func only(url string) func(*clientv3.Config) {
+	return func(cfg *clientv3.Config) { cfg.Endpoints = []string{url} }
 }
 
 // noGaps: a fault that takes nothing from etcd's history leaves no gap.

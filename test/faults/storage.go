@@ -48,9 +48,9 @@ func EditCheckpoint(dir string, edit func(entries map[string][]byte)) error {
 	})
 }
 
-// ReadCheckpoint gives the revision of the checkpoint of the whole key space, unless it is damaged. An entry is a line
+// ReadCheckpoint gives the revisions of the checkpoint by prefix, unless it is damaged. An entry is a line
 // `etcdreceiver-checkpoint <version> <length> <CRC-32C>` and JSON.
-func ReadCheckpoint(dir string) (revision int64, err error) {
+func ReadCheckpoint(dir string) (revisions map[string]int64, err error) {
 	err = withStorage(dir, func(bucket *bbolt.Bucket) error {
 		line, text, _ := bytes.Cut(bucket.Get([]byte(newestEntry)), []byte("\n"))
 		if sum := crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)); !bytes.HasSuffix(line, fmt.Appendf(nil, " %08x", sum)) {
@@ -58,19 +58,20 @@ func ReadCheckpoint(dir string) (revision int64, err error) {
 		}
 		var document struct {
 			Positions []struct {
-				Revision int64 `json:"revision"`
+				Prefix   []byte `json:"prefix"`
+				Revision int64  `json:"revision"`
 			} `json:"positions"`
 		}
 		if err := json.Unmarshal(text, &document); err != nil {
 			return err
 		}
-		if len(document.Positions) != 1 {
-			return fmt.Errorf("%d positions", len(document.Positions))
+		revisions = map[string]int64{}
+		for _, p := range document.Positions {
+			revisions[string(p.Prefix)] = p.Revision
 		}
-		revision = document.Positions[0].Revision
 		return nil
 	})
-	return revision, err
+	return revisions, err
 }
 
 func withStorage(dir string, do func(bucket *bbolt.Bucket) error) error {

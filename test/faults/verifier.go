@@ -31,14 +31,14 @@ const (
 // Rules are what the configuration promises about a run.
 type Rules struct {
 	Prefixes, Exclude []string // empty Prefixes: all keys
-	NoPuts, NoDeletes bool     // event switched off
+	NoDeletes         bool     // event switched off
 	Policy            string   // of values; empty is size
 	MaxBytes          int      // of a value; 0 is the default of 1024, negative is no limit
-	NoPrevious        bool
 	NoBody            bool
 	// First revision that is due in the first history; 0: everything from the first one that arrives.
 	First int64
-	// EndKey is the key that was written last; nothing behind its first put is judged as missing.
+	// EndKey is the key that was written last; nothing behind its first put is judged as missing. With several prefixes
+	// there is one below each.
 	EndKey string
 	// MayRefuse and MayForget allow gaps because the pipeline refused for good and because the checkpoint is lost.
 	MayRefuse, MayForget bool
@@ -56,8 +56,8 @@ type Run struct {
 	// Killed: it ended by kill -9, so the next run may repeat up to that many batches.
 	Killed  bool
 	Batches int // 0 is 1
-	// Checkpoint is the revision in its storage before the run began; 0 if it is not known.
-	Checkpoint int64
+	// Checkpoints are the revisions in its storage before the run began, by prefix; those that are known.
+	Checkpoints map[string]int64
 }
 
 // Violation is one broken promise.
@@ -81,7 +81,7 @@ type Verdict struct {
 	Changes, Missing, Repeats, Gaps, Snapshots int
 }
 
-// Verify holds the records that arrived against the truth. runs[i] is run i+1.
+// Verify holds the records that arrived against the truth, each stream for itself. runs[i] is run i+1.
 func Verify(truth Truth, arrived []Record, runs []Run, rules Rules) Verdict {
 	if len(truth.Unsound) > 0 {
 		return Verdict{NotJudged: truth.Unsound}
@@ -92,14 +92,27 @@ func Verify(truth Truth, arrived []Record, runs []Run, rules Rules) Verdict {
 	if rules.MaxBytes == 0 {
 		rules.MaxBytes = 1024
 	}
-	j := &judge{runs: runs, rules: rules, gapAgain: map[int]bool{}}
+	streams := rules.streams()
+	sum := split(arrived, streams)
+	known := ids{owner: map[string]original{}, of: map[original]string{}}
+	for _, s := range streams {
+		sum.add(s.verify(truth, runs, known))
+	}
+	if len(sum.NotJudged) > 0 {
+		return Verdict{NotJudged: sum.NotJudged}
+	}
+	return sum
+}
+
+func (s *stream) verify(truth Truth, runs []Run, known ids) Verdict {
+	j := &judge{prefix: s.prefix, runs: runs, rules: s.rules, ids: known, gapAgain: map[int]bool{}}
 	for i := range truth.Histories {
 		j.histories = append(j.histories, newCourse(&truth.Histories[i], &j.rules))
 	}
 	if j.end() < 0 {
-		return Verdict{NotJudged: []string{fmt.Sprintf("the end marker %q is not in the truth", rules.EndKey)}}
+		return Verdict{NotJudged: []string{fmt.Sprintf("the end marker %q is not in the truth", s.rules.EndKey)}}
 	}
-	j.sort(arrived)
+	j.sort(s.arrived)
 	j.checkFilter()
 	j.checkOrdered()
 	j.checkUnique()
@@ -116,11 +129,13 @@ func Verify(truth Truth, arrived []Record, runs []Run, rules Rules) Verdict {
 	return j.verdict
 }
 
-// judge is the state of one verification: the records, sorted into what they are.
+// judge is the state of one stream's verification: the records, sorted into what they are.
 type judge struct {
+	prefix    string
 	runs      []Run
 	rules     Rules
 	histories []*course
+	ids       ids // of all streams
 	items     []item
 	gaps      []gap
 	gapAgain  map[int]bool // runs that repeated a gap of the run before
@@ -203,7 +218,7 @@ func (r *Rules) bytes(c *Change) int {
 }
 
 func (r *Rules) wants(key, name string) bool {
-	return r.watches(key) && !(name == eventPut && r.NoPuts) && !(name == eventDelete && r.NoDeletes)
+	return r.watches(key) && !(name == eventDelete && r.NoDeletes)
 }
 
 func (r *Rules) watches(key string) bool {
@@ -213,7 +228,7 @@ func (r *Rules) watches(key string) bool {
 
 // whole tells whether all keys are watched, so that positions inside a revision are those of the truth.
 func (r *Rules) whole() bool {
-	return len(r.Exclude) == 0 && !r.NoPuts && !r.NoDeletes && (len(r.Prefixes) == 0 || slices.Contains(r.Prefixes, ""))
+	return len(r.Exclude) == 0 && !r.NoDeletes && (len(r.Prefixes) == 0 || slices.Contains(r.Prefixes, ""))
 }
 
 // item is a record of a change, or of a key in a snapshot, or of the end of a snapshot.
@@ -296,6 +311,10 @@ func (j *judge) blame(p Property, run int, revision int64, format string, args .
 		}
 	}
 	if n < mostPerProperty {
-		j.verdict.Violations = append(j.verdict.Violations, Violation{p, run, revision, fmt.Sprintf(format, args...)})
+		what := fmt.Sprintf(format, args...)
+		if j.prefix != "" {
+			what = fmt.Sprintf("below %q: %s", j.prefix, what)
+		}
+		j.verdict.Violations = append(j.verdict.Violations, Violation{p, run, revision, what})
 	}
 }

@@ -5,10 +5,12 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +63,7 @@ type world struct {
 	collector *Collector
 	config    *Config
 	rules     Rules
+	proxies   []*Proxy // between collector and members
 	leases    Leases
 	histories []*history
 }
@@ -131,6 +134,14 @@ func (w *world) pause(about time.Duration) {
 	time.Sleep(about/2 + time.Duration(w.rng.Int64N(int64(about))))
 }
 
+// await waits for what must come.
+func (w *world) await(what string, holds func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
+		require.True(w.t, time.Now().Before(end), "there was never %s", what)
+	}
+}
+
 // open begins a history on the world's cluster.
 func (w *world) open() *history { return w.openOn(w.cluster.ID(), 0, w.dial) }
 
@@ -188,22 +199,26 @@ func (w *world) revision() int64 {
 	}
 }
 
-// arrived waits until a revision of the present cluster, or a later one, has reached the sink.
+// arrived waits until a revision of the present cluster, or a later one, has reached the sink, in every stream.
 func (w *world) arrived(revision int64) {
 	w.t.Helper()
 	cluster, run := w.now().cluster, len(w.collector.Runs())
-	w.must(w.backend.Wait(w.context(), fmt.Sprintf("revision %d", revision), func(r *Record) bool {
-		at, ok := r.integer("etcd.kv.mod_revision")
-		return ok && at >= revision && r.Cluster == cluster && r.Run <= run && r.text("etcd.kv.origin") == ""
-	}))
+	for _, s := range w.rules.streams() {
+		w.must(w.backend.Wait(w.context(), fmt.Sprintf("revision %d of %q", revision, s.prefix), func(r *Record) bool {
+			at, ok := r.integer("etcd.kv.mod_revision")
+			return ok && at >= revision && r.Cluster == cluster && r.Run <= run && r.text("etcd.kv.origin") == "" &&
+				strings.HasPrefix(r.text("etcd.key"), s.prefix)
+		}))
+	}
 }
 
-// finish writes the end marker, waits for it and judges.
+// finish writes the end marker of each stream, waits for all and judges.
 func (w *world) finish() Verdict {
 	w.t.Helper()
 	h := w.now()
 	h.load.Stop()
-	end, err := h.load.Put(w.context(), lastKey)
+	markers := w.rules.endKeys()
+	end, err := h.load.Put(w.context(), markers...)
 	w.must(err)
 	ctx, cancel := context.WithCancel(w.context())
 	defer cancel()
@@ -214,10 +229,13 @@ func (w *world) finish() Verdict {
 		case <-ctx.Done():
 		}
 	}()
-	waiting := w.backend.Wait(ctx, "the end marker", func(r *Record) bool {
-		at, _ := r.integer("etcd.kv.mod_revision")
-		return r.text("etcd.key") == lastKey && at >= end && r.Cluster == h.cluster
-	})
+	var waiting error
+	for _, marker := range markers {
+		waiting = errors.Join(waiting, w.backend.Wait(ctx, fmt.Sprintf("the end marker %q", marker), func(r *Record) bool {
+			at, _ := r.integer("etcd.kv.mod_revision")
+			return r.text("etcd.key") == marker && at >= end && r.Cluster == h.cluster
+		}))
+	}
 	if waiting != nil {
 		w.t.Log(waiting) // the verdict will say what is missing
 	} else if w.collector.HasEnded() {
@@ -226,6 +244,7 @@ func (w *world) finish() Verdict {
 	// Killed: leases still expire, and what an orderly end in the midst of a request does is a scenario of its own.
 	w.collector.Close()
 	arrived := w.backend.Records()
+	tellPrefixes(arrived, w.collector.Log().all())
 	for i := len(arrived) - 1; i >= 0 && arrived[i].Cluster == h.cluster && arrived[i].text("etcd.gap.reason") != reasonHistory; i-- {
 		if at, ok := arrived[i].integer("etcd.kv.mod_revision"); ok {
 			end = max(end, at) // a lease may have expired after the marker
