@@ -5,6 +5,7 @@ package discovery
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,17 +16,17 @@ const serverName = "etcd"
 // isServer reports whether an executable started with argv is an etcd server.
 // exe is the target of the exe link, "" if it could not be read; then argv[0],
 // which anyone can set to anything, has to do.
-func isServer(exe string, argv []string) bool {
+func isServer(exe string, argv, names []string) bool {
 	if exe == "" && len(argv) > 0 {
 		exe = argv[0]
 	}
-	return isServerExecutable(exe) && !isProxy(argv)
+	return isServerExecutable(exe, names) && !isProxy(argv)
 }
 
 // isServerExecutable judges by the name alone. The kernel marks the link of a
 // binary that was replaced on disk, as every package upgrade does.
-func isServerExecutable(exe string) bool {
-	return path.Base(strings.TrimSuffix(exe, " (deleted)")) == serverName
+func isServerExecutable(exe string, names []string) bool {
+	return slices.Contains(names, path.Base(strings.TrimSuffix(exe, " (deleted)")))
 }
 
 // isProxy reports whether the etcd binary was started as one of the two

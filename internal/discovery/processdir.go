@@ -26,13 +26,13 @@ type processDir string
 
 // inspect reads what the process is and how it was set up. ok is false if it is
 // not an etcd server or has ended.
-func (d processDir) inspect() (_ Process, ok bool) {
+func (d processDir) inspect(names []string) (_ Process, ok bool) {
 	exe, _ := os.Readlink(d.file("exe")) // "" if not ours to read, or a kernel thread
-	if exe != "" && !isServerExecutable(exe) {
+	if exe != "" && !isServerExecutable(exe, names) {
 		return Process{}, false // most processes end here, with one system call
 	}
 	argv, argvErr := d.arguments()
-	if !isServer(exe, argv) || (len(argv) == 0 && argvErr == nil) {
+	if !isServer(exe, argv, names) || (len(argv) == 0 && argvErr == nil) {
 		return Process{}, false // no arguments: it has ended and waits for its parent
 	}
 	cwd, cwdErr := os.Readlink(d.file("cwd"))

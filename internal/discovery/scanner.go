@@ -25,6 +25,10 @@ const maxNamedFileBytes = 1 << 20
 // /proc is mounted. Safe for concurrent use.
 type Scanner struct {
 	Root string // "/proc" if empty
+
+	// Names are the base names of executables that are etcd; "etcd" if empty. For
+	// builds that were renamed.
+	Names []string
 }
 
 // Processes returns the etcd servers that run now, by ascending PID.
@@ -43,7 +47,7 @@ func (s Scanner) Processes() ([]Process, error) {
 	}
 	var found []Process
 	for _, pid := range pids(entries) {
-		if p, ok := s.dir(pid).inspect(); ok {
+		if p, ok := s.dir(pid).inspect(s.names()); ok {
 			p.PID = pid
 			found = append(found, p)
 		}
@@ -66,6 +70,13 @@ func (s Scanner) root() string {
 		return defaultRoot
 	}
 	return s.Root
+}
+
+func (s Scanner) names() []string {
+	if len(s.Names) == 0 {
+		return []string{serverName}
+	}
+	return s.Names
 }
 
 func (s Scanner) dir(pid int) processDir {

@@ -35,7 +35,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add("", "\x00=\x00", []byte("client-transport-security: {trusted-ca-file: &a [*a]}\n"))
 	f.Fuzz(func(t *testing.T, cmdline, environ string, config []byte) {
 		argv := splitArguments(cmdline)
-		isServer("", argv)
+		isServer("", argv, []string{serverName})
 		flags := settings{}
 		if len(argv) > 0 {
 			flags = parseFlags(argv[1:])
