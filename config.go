@@ -39,6 +39,7 @@ func validateConfig(c *Config) error {
 		oneOf("body", c.Body, "sentence", "none"),
 		oneOf("histogram", c.Histogram, "explicit", "none"),
 		validateTiers(c),
+		errors.Join(validateEbpf(&c.Ebpf)...),
 	)
 }
 
@@ -307,8 +308,8 @@ func validateExclude(c *WatchConfig) error {
 }
 
 func validateTiers(c *Config) error {
-	if !c.Watch.Enabled && !c.Status.Enabled {
-		return errors.New("watch.enabled and status.enabled are both false, so the receiver would do nothing; enable one, or remove the receiver")
+	if !c.Watch.Enabled && !c.Status.Enabled && c.Ebpf.Mode == "disabled" {
+		return errors.New("watch.enabled and status.enabled are both false and ebpf.mode is disabled, so the receiver would do nothing; enable one, or remove the receiver")
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"exclude a whole prefix":         {`watch: {prefixes: [/a/b], exclude: [/a]}`, `watch.exclude[0] "/a" excludes all of watch.prefixes[0] "/a/b"; remove one of them`},
 		"label of ours":                  {`labels: {service.name: x}`, `labels.service.name "x" would replace what the receiver says itself; choose another name`},
 		"label without a name":           {`labels: {"": x}`, `labels has an empty name for "x"; give it one`},
-		"nothing to do":                  {`{watch: {enabled: false}, status: {enabled: false}}`, `watch.enabled and status.enabled are both false, so the receiver would do nothing; enable one, or remove the receiver`},
+		"nothing to do":                  {`{watch: {enabled: false}, status: {enabled: false}, ebpf: {mode: disabled}}`, `watch.enabled and status.enabled are both false and ebpf.mode is disabled, so the receiver would do nothing; enable one, or remove the receiver`},
 		"typo":                           {`endpoint: a`, `unknown key "endpoint"; did you mean "endpoints"?`},
 		"letters swapped":                {`colection_interval: 1s`, `unknown key "colection_interval"; did you mean "collection_interval"?`},
 		"name of the earlier collector":  {`etcd_username: a`, `unknown key "etcd_username"; did you mean "username"?`},

@@ -13,6 +13,73 @@ import (
 	"time"
 )
 
+// EbpfConfig requests as etcd serves them, read from the kernel (Linux, amd64 and arm64).
+type EbpfConfig struct {
+	// Which requests become log records (logs pipeline). The metrics count all of them.
+	Events EbpfEventsConfig `mapstructure:"events"`
+	// `auto`: where the kernel and the privileges allow it, else one line in the log says what is missing and the rest goes on. `required`: else the start fails. `disabled`: never.
+	Mode string `mapstructure:"mode"`
+	// Which kinds of requests become log records: get, put, delete, txn, compact, watch, lease, auth, member, maintenance, lock, other. Empty means all.
+	Operations []string `mapstructure:"operations,omitempty"`
+	// Which processes of this host are traced.
+	Processes EbpfProcessesConfig `mapstructure:"processes"`
+	// Bytes of the buffer between kernel and collector, a power of two from 64 KiB. What does not fit is counted and told by a gap record.
+	RingBufferSize int `mapstructure:"ring_buffer_size"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultEbpfConfig returns a new EbpfConfig with default values consistent with the annotations in the schema.
+func NewDefaultEbpfConfig() EbpfConfig {
+	return EbpfConfig{
+		Events:         NewDefaultEbpfEventsConfig(),
+		Mode:           "auto",
+		Processes:      NewDefaultEbpfProcessesConfig(),
+		RingBufferSize: 8388608,
+	}
+}
+
+// EbpfEventsConfig which requests become log records (logs pipeline). The metrics count all of them.
+type EbpfEventsConfig struct {
+	// `none`: no requests. `slow`: those that take slow_threshold, and those that fail. `writes`: also all that may change something. `all`: also reads, of those that are fast the part sample_ratio.
+	Mode string `mapstructure:"mode"`
+	// Which part of the fast reads become log records under mode `all`, from 0 to 1.
+	SampleRatio float64 `mapstructure:"sample_ratio"`
+	// A request that takes as long becomes a log record in all modes but `none`.
+	SlowThreshold time.Duration `mapstructure:"slow_threshold"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultEbpfEventsConfig returns a new EbpfEventsConfig with default values consistent with the annotations in the schema.
+func NewDefaultEbpfEventsConfig() EbpfEventsConfig {
+	return EbpfEventsConfig{
+		Mode:          "writes",
+		SampleRatio:   1,
+		SlowThreshold: 100 * time.Millisecond,
+	}
+}
+
+// EbpfProcessesConfig which processes of this host are traced.
+type EbpfProcessesConfig struct {
+	// Base names of the executables that are etcd. For builds that were renamed.
+	Names []string `mapstructure:"names"`
+	// Only the processes with these ids. Empty means all.
+	Pids []int `mapstructure:"pids,omitempty"`
+	// How often processes that came or went are looked for.
+	Rescan time.Duration `mapstructure:"rescan"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultEbpfProcessesConfig returns a new EbpfProcessesConfig with default values consistent with the annotations in the schema.
+func NewDefaultEbpfProcessesConfig() EbpfProcessesConfig {
+	return EbpfProcessesConfig{
+		Names:  []string{"etcd"},
+		Rescan: 5 * time.Second,
+	}
+}
+
 // StatusConfig members and cluster as metrics (metrics pipeline) and as events (logs pipeline).
 type StatusConfig struct {
 	// Whether members are asked for their status.
@@ -144,6 +211,8 @@ type Config struct {
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
 	// Whether the members that the cluster lists are asked too, not only the given endpoints.
 	DiscoverMembers bool `mapstructure:"discover_members"`
+	// Requests as etcd serves them, read from the kernel (Linux, amd64 and arm64).
+	Ebpf EbpfConfig `mapstructure:"ebpf"`
 	// Client endpoints: "host:port", "http://host:port", "https://host:port" or "unix:///path". One is enough, the other members are discovered. Empty: the etcd processes of this host, else http://localhost:2379.
 	Endpoints []string `mapstructure:"endpoints,omitempty"`
 	// EventsConfig provides config for etcd events.
@@ -199,6 +268,7 @@ func createDefaultConfig() component.Config {
 		Body:               "sentence",
 		CollectionInterval: 10 * time.Second,
 		DiscoverMembers:    true,
+		Ebpf:               NewDefaultEbpfConfig(),
 		Histogram:          "explicit",
 		InitialDelay:       1 * time.Second,
 		OnPermanentError:   "drop",

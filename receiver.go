@@ -30,7 +30,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/receiver/watch"
 )
 
-// etcdReceiver runs both roads for one configuration. The pipelines share it:
+// etcdReceiver runs all roads for one configuration. The pipelines share it:
 // each may call Start and Shutdown, the first call counts.
 type etcdReceiver struct {
 	config   *Config
@@ -111,10 +111,14 @@ func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 			r.settings.Logger.Warn("no storage is configured: the position of the change stream is kept in memory, so changes are missed while the collector does not run, without a record; set storage, for example to file_storage")
 		}
 	}
+	r.cluster = etcdclient.NewCluster(settings, r.config.DiscoverMembers)
+	tracer, err := r.tracer()
+	if err != nil {
+		return err
+	}
 	// Not the context of Start, which may end when Start has returned.
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	r.cluster = etcdclient.NewCluster(settings, r.config.DiscoverMembers)
 
 	if r.config.Status.Enabled {
 		collector := r.collector(ctx)
@@ -123,6 +127,9 @@ func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 	if watches {
 		watcher := r.watcher()
 		r.running.Go(func() { watcher.Run(ctx) })
+	}
+	if tracer != nil {
+		r.running.Go(func() { tracer.Run(ctx) })
 	}
 	return nil
 }
@@ -257,7 +264,7 @@ func (r *etcdReceiver) deliver(ctx context.Context, deliverer *delivery.Delivere
 		lost = refused.Records
 	}
 	r.telemetry.ReceiverEtcdEventsLost.Add(ctx, int64(lost), delivery.StageRefused)
-	r.settings.Logger.Error("events of the cluster are lost: the pipeline did not take them", zap.Int("events", lost), zap.Error(err))
+	r.settings.Logger.Error("events are lost: the pipeline did not take them", zap.Int("events", lost), zap.Error(err))
 }
 
 // Shutdown ends all goroutines and connections. It waits no longer than ctx, and

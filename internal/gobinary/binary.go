@@ -4,7 +4,6 @@
 package gobinary
 
 import (
-	"debug/elf"
 	"fmt"
 	"io"
 )
@@ -46,7 +45,7 @@ func Open(r io.ReaderAt) (*Binary, error) {
 	return b, nil
 }
 
-// Build returns how the executable was made. The map in it is shared.
+// Build returns how the executable was made. The map in it must not be changed.
 func (b *Binary) Build() Build { return b.build }
 
 // FileOffset returns the position in the file of the instruction at addr, which
@@ -55,7 +54,7 @@ func (b *Binary) Build() Build { return b.build }
 // It returns ErrNotFound if addr is in no executable segment.
 func (b *Binary) FileOffset(addr uint64) (uint64, error) {
 	for _, s := range b.image.segments {
-		if s.flags&elf.PF_X != 0 && s.contains(addr, 1) {
+		if executable(s) && s.contains(addr, 1) {
 			return s.offset + (addr - s.addr), nil
 		}
 	}

@@ -5,7 +5,6 @@ package gobinary
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"regexp"
@@ -52,7 +51,8 @@ func etcdVersion(info *debug.BuildInfo) string {
 	for _, module := range append([]*debug.Module{&info.Main}, info.Deps...) {
 		switch module.Path {
 		case "go.etcd.io/etcd", "go.etcd.io/etcd/v3", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/api/v3":
-			if version, ok := strings.CutPrefix(module.Version, "v"); ok && !strings.HasPrefix(version, "0.0.0-") {
+			// Version 0 is a commit of before etcd's modules were versioned.
+			if version, ok := strings.CutPrefix(module.Version, "v"); ok && !strings.HasPrefix(version, "0.") {
 				return version
 			}
 		}
@@ -80,16 +80,19 @@ func (m *image) readBuildInfo() (goVersion, modules string, _ error) {
 	var at uint64
 	candidates := 0
 	first := binary.LittleEndian.Uint64([]byte(magic))
-	err := m.scan(func(s segment) bool { return s.flags&elf.PF_W != 0 }, func(addr, word uint64) bool {
+	err := m.scan(writable, func(addr, word uint64) error {
 		if word != first || addr%16 != 0 {
-			return true
+			return nil
 		}
 		p := make([]byte, headerBytes)
-		if m.read(p, addr) == nil && bytes.HasPrefix(p, []byte(magic)) {
+		err := m.read(p, addr)
+		if err == nil && bytes.HasPrefix(p, []byte(magic)) {
 			header, at = p, addr
 		}
-		candidates++
-		return header == nil && candidates < maxCandidates
+		if candidates++; header != nil || candidates == maxCandidates {
+			return errFound
+		}
+		return unlessCorrupt(err)
 	})
 	switch {
 	case err != nil:
@@ -110,7 +113,7 @@ func (m *image) readBuildInfo() (goVersion, modules string, _ error) {
 		return "", "", err
 	}
 	const frame = 16 // of arbitrary bytes on both sides
-	if len(modules) < 2*frame {
+	if len(modules) <= 2*frame || modules[len(modules)-frame-1] != '\n' {
 		return goVersion, "", nil
 	}
 	return goVersion, modules[frame : len(modules)-frame], nil

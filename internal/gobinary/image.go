@@ -109,6 +109,15 @@ func (m *image) readFile(p []byte, offset uint64) error {
 // isCorrupt tells what the file is to blame for from what reading it is.
 func isCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
 
+// unlessCorrupt is for searches, where a place that does not fit is passed over
+// but a file that cannot be read ends the search.
+func unlessCorrupt(err error) error {
+	if isCorrupt(err) {
+		return nil
+	}
+	return err
+}
+
 // reader returns the memory of l, which is bytes inside one segment.
 func (m *image) reader(l list) io.Reader { return &memoryReader{m, l} }
 

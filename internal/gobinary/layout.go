@@ -5,6 +5,7 @@ package gobinary
 
 import (
 	"fmt"
+	"strings"
 )
 
 // layout is what differs between Go versions in moduledata and type descriptors.
@@ -40,21 +41,25 @@ var layouts = []layout{
 // then asks the Go version whether it agrees. minor is that of "go1.26.8": 26.
 func (m *image) proveLayout(d *moduledata, minor int) (*typeTable, error) {
 	var proven []*typeTable
-	var reasons error
+	var reasons []string
 	for _, l := range layouts {
 		if l.format != d.table.format {
 			continue
 		}
 		t := &typeTable{m: m, layout: l}
-		if err := t.open(d); err != nil {
-			reasons = fmt.Errorf("not as in Go 1.%d: %w", l.minGo, err)
-			continue
+		err := t.open(d)
+		switch {
+		case err == nil:
+			proven = append(proven, t)
+		case isCorrupt(err):
+			reasons = append(reasons, fmt.Sprintf("not as in Go 1.%d: %v", l.minGo, err))
+		default:
+			return nil, err
 		}
-		proven = append(proven, t)
 	}
 	switch {
 	case len(proven) == 0:
-		return nil, fmt.Errorf("%w: layout of run-time types: %w", ErrUnsupported, reasons)
+		return nil, fmt.Errorf("%w: run-time types of Go 1.%d are in no known layout (%s)", ErrUnsupported, minor, strings.Join(reasons, "; "))
 	case len(proven) > 1:
 		return nil, fmt.Errorf("%w: run-time types fit both Go 1.%d and Go 1.%d", ErrUnsupported, proven[0].layout.minGo, proven[1].layout.minGo)
 	}

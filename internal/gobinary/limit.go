@@ -16,7 +16,7 @@ const (
 	maxScanBytes = 256 << 20
 
 	// maxCandidates is how many places may look like the start of what is
-	// searched. Real: one or two. Each is then read.
+	// searched. Real: one or two. Each of them is read.
 	maxCandidates = 100
 
 	// maxRelocations: real position independent files have 130,000. 16 bytes

@@ -4,7 +4,6 @@
 package gobinary
 
 import (
-	"debug/elf"
 	"fmt"
 	"slices"
 )
@@ -47,16 +46,19 @@ func (m *image) findModule() (*moduledata, error) {
 	}
 	var found *moduledata
 	candidates := 0
-	look := func(addr, word uint64) bool {
-		for _, t := range tables {
-			if word == t.addr {
-				found = m.readModule(addr, t)
-				candidates++
-			}
+	look := func(addr, word uint64) error {
+		i := slices.IndexFunc(tables, func(t pclntab) bool { return t.addr == word })
+		if i < 0 {
+			return nil
 		}
-		return found == nil && candidates < maxCandidates
+		d, err := m.readModule(addr, tables[i])
+		if candidates++; d != nil || (candidates == maxCandidates && err == nil) {
+			found = d
+			return errFound
+		}
+		return err
 	}
-	if err := m.scan(func(s segment) bool { return s.flags&elf.PF_W != 0 }, look); err != nil {
+	if err := m.scan(writable, look); err != nil {
 		return nil, fmt.Errorf("search the module data: %w", err)
 	}
 	if found == nil {
@@ -67,27 +69,27 @@ func (m *image) findModule() (*moduledata, error) {
 
 // readModule reads the moduledata at addr, nil if it does not belong to t. A
 // pointer to the table alone proves little; so many that agree do.
-func (m *image) readModule(addr uint64, t pclntab) *moduledata {
+func (m *image) readModule(addr uint64, t pclntab) (*moduledata, error) {
 	words, err := m.words(addr, moduleWords)
 	if err != nil {
-		return nil
+		return nil, unlessCorrupt(err)
 	}
 	d := &moduledata{table: t, text: words[wordText], etext: words[wordEText], words: words}
 	functions, ok := d.slice(wordList, maxFunctions+1)
 	if !ok || functions != (list{t.table, t.functions + 1}) {
-		return nil
+		return nil, nil
 	}
 	if d.names, ok = d.slice(wordNames, maxNameTableBytes); !ok || d.names.addr != t.names {
-		return nil
+		return nil, nil
 	}
 	if d.records, ok = d.slice(wordRecords, maxTableBytes); !ok || d.records.addr != t.table {
-		return nil
+		return nil, nil
 	}
 	inOrder := slices.IsSorted([]uint64{d.text, words[wordMinPC], words[wordMaxPC], d.etext})
 	if !inOrder || (t.text != 0 && t.text != d.text) {
-		return nil
+		return nil, nil
 	}
-	return d
+	return d, nil
 }
 
 // slice returns the Go slice whose three words begin at word i. ok is false if

@@ -3,10 +3,7 @@
 
 package gobinary
 
-import (
-	"debug/elf"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // pclntab is the header of a function table: where its parts lie in memory.
 //
@@ -41,25 +38,28 @@ func (m *image) findTables() ([]pclntab, error) {
 	// instruction lengths and the size of a pointer.
 	tail := uint64(m.arch.quantum())<<48 | 8<<56
 	candidates := 0
-	look := func(addr, word uint64) bool {
+	look := func(addr, word uint64) error {
 		if word&^0xffffffff != tail {
-			return true
+			return nil
 		}
 		switch format := tableFormat(word); format {
 		case format116, format118, format120:
-			if t, ok := m.readTable(addr, format); ok {
+			t, ok, err := m.readTable(addr, format)
+			if ok {
 				found = append(found, t)
 			}
-			candidates++
+			if candidates++; candidates == maxCandidates && err == nil {
+				return errFound
+			}
+			return err
 		}
-		return candidates < maxCandidates
+		return nil
 	}
-	if err := m.scan(func(s segment) bool { return s.flags&elf.PF_X == 0 }, look); err != nil {
+	if err := m.scan(notExecutable, look); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 { // some linkers put constants and code into one segment
-		err := m.scan(func(s segment) bool { return s.flags&elf.PF_X != 0 }, look)
-		if err != nil {
+		if err := m.scan(executable, look); err != nil {
 			return nil, err
 		}
 	}
@@ -68,10 +68,10 @@ func (m *image) findTables() ([]pclntab, error) {
 
 // readTable reads the words behind the magic number; ok is false if they are
 // not plausible.
-func (m *image) readTable(addr uint64, format tableFormat) (_ pclntab, ok bool) {
+func (m *image) readTable(addr uint64, format tableFormat) (_ pclntab, ok bool, _ error) {
 	words, err := m.words(addr+8, 8)
 	if err != nil {
-		return pclntab{}, false
+		return pclntab{}, false, unlessCorrupt(err)
 	}
 	t := pclntab{addr: addr, format: format, functions: words[0]}
 	parts := words[2:7] // offsets of names, units, files, program counters, functions
@@ -81,13 +81,16 @@ func (m *image) readTable(addr uint64, format tableFormat) (_ pclntab, ok bool) 
 	last := uint64(0)
 	for _, offset := range parts {
 		if offset <= last || offset > maxTableBytes {
-			return pclntab{}, false
+			return pclntab{}, false, nil
 		}
 		last = offset
 	}
 	t.names, t.table = addr+parts[0], addr+parts[4]
+	if t.functions == 0 || t.functions > maxFunctions {
+		return pclntab{}, false, nil
+	}
 	_, ok = m.segmentOf(addr, parts[4]+(2*t.functions+1)*t.entrySize())
-	return t, ok && t.functions > 0 && t.functions <= maxFunctions
+	return t, ok, nil
 }
 
 // entrySize is the size of each of the two numbers in the list of functions.

@@ -100,7 +100,7 @@ func buildSubject(t testing.TB, v variant) *subject {
 		require.NoError(t, err)
 		require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "subject"))))
 		// Not in testdata: it would be a module of its own there.
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module subject\n\ngo 1.16\n"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/subject\n\ngo 1.16\n"), 0o600))
 		subjectsDir = dir
 	}
 	name := filepath.Join(subjectsDir, fmt.Sprint("subject", len(subjects)))
@@ -125,9 +125,10 @@ func (v variant) build(t testing.TB, dir, output, flags string) {
 	if v.extFlags != "" {
 		flags += " -extldflags=" + v.extFlags
 	}
-	build := exec.Command("go", "build", "-trimpath", "-buildmode="+v.mode, "-ldflags="+flags, "-o", output, ".")
+	build := exec.Command("go", "build", "-buildmode="+v.mode, "-ldflags="+flags, "-o", output, ".")
 	build.Dir = dir
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+v.arch, "CGO_ENABLED="+cgo, "GOFLAGS=-buildvcs=false -mod=mod", "GOWORK=off")
+	// Not empty: that would let the settings of `go env -w` in, which an old toolchain may not know.
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+v.arch, "CGO_ENABLED="+cgo, "GOWORK=off", "GOFLAGS=-trimpath")
 	if v.toolchain != "" {
 		build.Env = append(build.Env, "GOTOOLCHAIN="+v.toolchain)
 	}

@@ -3,7 +3,11 @@
 
 package gobinary
 
-import "encoding/binary"
+import (
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+)
 
 // windowBytes is large enough to make system calls rare and small enough to
 // stay in the processor's cache.
@@ -54,9 +58,12 @@ func (w *window) move(addr uint64) error {
 	return err
 }
 
+// errFound ends a scan, which then returns nil.
+var errFound = errors.New("found")
+
 // scan hands every aligned 8-byte word of the segments that want accepts to
-// visit, until that returns false or maxScanBytes are read.
-func (m *image) scan(want func(segment) bool, visit func(addr, word uint64) bool) error {
+// visit, until that returns an error or maxScanBytes are read.
+func (m *image) scan(want func(segment) bool, visit func(addr, word uint64) error) error {
 	w, left := newWindow(m), uint64(maxScanBytes)
 	for _, s := range m.segments {
 		if !want(s) {
@@ -74,11 +81,20 @@ func (m *image) scan(want func(segment) bool, visit func(addr, word uint64) bool
 			}
 			// The window may reach beyond size; a few words more do not matter.
 			for i := 0; i+8 <= len(w.bytes); i += 8 {
-				if !visit(addr+uint64(i), binary.LittleEndian.Uint64(w.bytes[i:])) {
+				err := visit(addr+uint64(i), binary.LittleEndian.Uint64(w.bytes[i:]))
+				switch {
+				case errors.Is(err, errFound):
 					return nil
+				case err != nil:
+					return err
 				}
 			}
 		}
 	}
 	return nil
 }
+
+// Kinds of segments, for scan.
+func executable(s segment) bool    { return s.flags&elf.PF_X != 0 }
+func notExecutable(s segment) bool { return s.flags&elf.PF_X == 0 }
+func writable(s segment) bool      { return s.flags&elf.PF_W != 0 }

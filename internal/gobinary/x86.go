@@ -13,7 +13,8 @@ import "golang.org/x/arch/x86/x86asm"
 //	MOV SP, R12; SUB x, R12; JCS; CMP R12, 16(R14); JBE
 //
 // where R14 is g. Go 1.16 loads g from thread local storage first, with one MOV
-// or, position independent, two, and has no check of the third kind.
+// or, position independent, two. Its check for large frames is another one, and
+// refused.
 func stackCheckAMD64(code []byte, size uint64) (uint64, error) {
 	g, limit := x86asm.R14, x86asm.RSP
 	compared := false
@@ -25,6 +26,7 @@ func stackCheckAMD64(code []byte, size uint64) (uint64, error) {
 		next := offset + uint64(inst.Len)
 		to, _ := inst.Args[0].(x86asm.Reg)
 		from, _ := inst.Args[1].(x86asm.Mem)
+		_, isImm := inst.Args[1].(x86asm.Imm)
 		ok := false
 		switch inst.Op {
 		case x86asm.LEA:
@@ -33,7 +35,7 @@ func stackCheckAMD64(code []byte, size uint64) (uint64, error) {
 			switch {
 			case inst.Args[1] == x86asm.RSP:
 				limit, ok = to, true
-			case from.Segment == x86asm.FS || from.Base == x86asm.RIP:
+			case from.Segment == x86asm.FS || from.Base == x86asm.RIP || isImm:
 				g, ok = to, true
 			}
 		case x86asm.SUB:
@@ -48,10 +50,7 @@ func stackCheckAMD64(code []byte, size uint64) (uint64, error) {
 				return offset, nil
 			}
 		}
-		if !ok {
-			return 0, errNotInCheck(inst.String(), offset)
-		}
-		if compared && inst.Op != x86asm.CMP {
+		if !ok || (compared && inst.Op != x86asm.CMP) { // nothing comes between CMP and JBE
 			return 0, errNotInCheck(inst.String(), offset)
 		}
 		offset = next

@@ -67,3 +67,19 @@ func (g Gap) missing() string {
 		return fmt.Sprintf("revisions %d..%d", g.From, g.To)
 	}
 }
+
+// RequestsLost appends: that many requests were seen in the kernel and did not
+// get here. It tells false if the user switched gaps off.
+func (b *Batch) RequestsLost(count int64) bool {
+	if !b.format.Events.EtcdWatchGap.Enabled {
+		return false
+	}
+	lr := b.add("etcd.watch.gap", plog.SeverityNumberWarn, 4)
+	lr.SetTimestamp(b.observed)
+	attrs := lr.Attributes()
+	attrs.PutStr("etcd.gap.source", metadata.AttributeEtcdGapSourceEbpf.String())
+	attrs.PutStr("etcd.gap.reason", metadata.AttributeEtcdGapReasonOverflow.String())
+	attrs.PutInt("etcd.gap.count", count)
+	b.say(lr, fmt.Appendf(b.scratch, "%d records of requests missing: overflow", count))
+	return true
+}

@@ -1199,20 +1199,32 @@ func (ec *EventConfig) Unmarshal(parser *confmap.Conf) error {
 
 // EventsConfig provides config for etcd events.
 type EventsConfig struct {
-	EtcdAlarmCleared      EventConfig `mapstructure:"etcd.alarm.cleared"`
-	EtcdAlarmRaised       EventConfig `mapstructure:"etcd.alarm.raised"`
-	EtcdKvDelete          EventConfig `mapstructure:"etcd.kv.delete"`
-	EtcdKvPut             EventConfig `mapstructure:"etcd.kv.put"`
-	EtcdLeaderChanged     EventConfig `mapstructure:"etcd.leader.changed"`
-	EtcdMemberAdded       EventConfig `mapstructure:"etcd.member.added"`
-	EtcdMemberPromoted    EventConfig `mapstructure:"etcd.member.promoted"`
-	EtcdMemberReachable   EventConfig `mapstructure:"etcd.member.reachable"`
-	EtcdMemberRemoved     EventConfig `mapstructure:"etcd.member.removed"`
-	EtcdMemberStatus      EventConfig `mapstructure:"etcd.member.status"`
-	EtcdMemberUnreachable EventConfig `mapstructure:"etcd.member.unreachable"`
-	EtcdVersionChanged    EventConfig `mapstructure:"etcd.version.changed"`
-	EtcdWatchGap          EventConfig `mapstructure:"etcd.watch.gap"`
-	EtcdWatchSnapshot     EventConfig `mapstructure:"etcd.watch.snapshot"`
+	EtcdAlarmCleared       EventConfig `mapstructure:"etcd.alarm.cleared"`
+	EtcdAlarmRaised        EventConfig `mapstructure:"etcd.alarm.raised"`
+	EtcdKvDelete           EventConfig `mapstructure:"etcd.kv.delete"`
+	EtcdKvPut              EventConfig `mapstructure:"etcd.kv.put"`
+	EtcdLeaderChanged      EventConfig `mapstructure:"etcd.leader.changed"`
+	EtcdMemberAdded        EventConfig `mapstructure:"etcd.member.added"`
+	EtcdMemberPromoted     EventConfig `mapstructure:"etcd.member.promoted"`
+	EtcdMemberReachable    EventConfig `mapstructure:"etcd.member.reachable"`
+	EtcdMemberRemoved      EventConfig `mapstructure:"etcd.member.removed"`
+	EtcdMemberStatus       EventConfig `mapstructure:"etcd.member.status"`
+	EtcdMemberUnreachable  EventConfig `mapstructure:"etcd.member.unreachable"`
+	EtcdRequestAuth        EventConfig `mapstructure:"etcd.request.auth"`
+	EtcdRequestCompact     EventConfig `mapstructure:"etcd.request.compact"`
+	EtcdRequestDelete      EventConfig `mapstructure:"etcd.request.delete"`
+	EtcdRequestGet         EventConfig `mapstructure:"etcd.request.get"`
+	EtcdRequestLease       EventConfig `mapstructure:"etcd.request.lease"`
+	EtcdRequestLock        EventConfig `mapstructure:"etcd.request.lock"`
+	EtcdRequestMaintenance EventConfig `mapstructure:"etcd.request.maintenance"`
+	EtcdRequestMember      EventConfig `mapstructure:"etcd.request.member"`
+	EtcdRequestOther       EventConfig `mapstructure:"etcd.request.other"`
+	EtcdRequestPut         EventConfig `mapstructure:"etcd.request.put"`
+	EtcdRequestTxn         EventConfig `mapstructure:"etcd.request.txn"`
+	EtcdRequestWatch       EventConfig `mapstructure:"etcd.request.watch"`
+	EtcdVersionChanged     EventConfig `mapstructure:"etcd.version.changed"`
+	EtcdWatchGap           EventConfig `mapstructure:"etcd.watch.gap"`
+	EtcdWatchSnapshot      EventConfig `mapstructure:"etcd.watch.snapshot"`
 }
 
 func DefaultEventsConfig() EventsConfig {
@@ -1248,6 +1260,42 @@ func DefaultEventsConfig() EventsConfig {
 			Enabled: false,
 		},
 		EtcdMemberUnreachable: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestAuth: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestCompact: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestDelete: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestGet: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestLease: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestLock: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestMaintenance: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestMember: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestOther: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestPut: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestTxn: EventConfig{
+			Enabled: true,
+		},
+		EtcdRequestWatch: EventConfig{
 			Enabled: true,
 		},
 		EtcdVersionChanged: EventConfig{

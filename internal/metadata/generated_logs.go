@@ -481,6 +481,646 @@ func newEventEtcdMemberUnreachable(cfg EventConfig) eventEtcdMemberUnreachable {
 	return e
 }
 
+type eventEtcdRequestAuth struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestAuth) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdAuthRoleAttributeValue string, etcdAuthUserAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.auth")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.auth.role", etcdAuthRoleAttributeValue)
+	dp.Attributes().PutStr("etcd.auth.user", etcdAuthUserAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestAuth) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestAuth(cfg EventConfig) eventEtcdRequestAuth {
+	e := eventEtcdRequestAuth{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestCompact struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestCompact) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.compact")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.request.revision", etcdRequestRevisionAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestCompact) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestCompact(cfg EventConfig) eventEtcdRequestCompact {
+	e := eventEtcdRequestCompact{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestDelete struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.delete")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
+	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
+	dp.Attributes().PutStr("etcd.range_end", etcdRangeEndAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.response.count", etcdResponseCountAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestDelete) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestDelete(cfg EventConfig) eventEtcdRequestDelete {
+	e := eventEtcdRequestDelete{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestGet struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestGet) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.get")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
+	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
+	dp.Attributes().PutStr("etcd.range_end", etcdRangeEndAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.request.revision", etcdRequestRevisionAttributeValue)
+	dp.Attributes().PutInt("etcd.response.count", etcdResponseCountAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestGet) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestGet(cfg EventConfig) eventEtcdRequestGet {
+	e := eventEtcdRequestGet{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestLease struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestLease) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdLeaseIDAttributeValue string, etcdLeaseTTLAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.lease")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
+	dp.Attributes().PutInt("etcd.lease.ttl", etcdLeaseTTLAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.response.count", etcdResponseCountAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestLease) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestLease(cfg EventConfig) eventEtcdRequestLease {
+	e := eventEtcdRequestLease{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestLock struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestLock) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.lock")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
+	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
+	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutStr("etcd.request.name", etcdRequestNameAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestLock) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestLock(cfg EventConfig) eventEtcdRequestLock {
+	e := eventEtcdRequestLock{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestMaintenance struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestMaintenance) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestActionAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.maintenance")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutInt("etcd.request.action", etcdRequestActionAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.member_id", etcdRequestMemberIDAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutStr("etcd.request.name", etcdRequestNameAttributeValue)
+	dp.Attributes().PutInt("etcd.request.revision", etcdRequestRevisionAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestMaintenance) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestMaintenance(cfg EventConfig) eventEtcdRequestMaintenance {
+	e := eventEtcdRequestMaintenance{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestMember struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestMember) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.member")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.member_id", etcdRequestMemberIDAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestMember) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestMember(cfg EventConfig) eventEtcdRequestMember {
+	e := eventEtcdRequestMember{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestOther struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.other")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestOther) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestOther(cfg EventConfig) eventEtcdRequestOther {
+	e := eventEtcdRequestOther{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestPut struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdKvValueSizeAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.put")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
+	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
+	dp.Attributes().PutInt("etcd.kv.value_size", etcdKvValueSizeAttributeValue)
+	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestPut) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestPut(cfg EventConfig) eventEtcdRequestPut {
+	e := eventEtcdRequestPut{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestTxn struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestTxn) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, etcdTxnBranchAttributeValue string, etcdTxnKeysAttributeValue []any, etcdTxnOperationsAttributeValue []any, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.txn")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("etcd.txn.branch", etcdTxnBranchAttributeValue)
+	dp.Attributes().PutEmptySlice("etcd.txn.keys").FromRaw(etcdTxnKeysAttributeValue)
+	dp.Attributes().PutEmptySlice("etcd.txn.operations").FromRaw(etcdTxnOperationsAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestTxn) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestTxn(cfg EventConfig) eventEtcdRequestTxn {
+	e := eventEtcdRequestTxn{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdRequestWatch struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdRequestWatch) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.request.watch")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
+	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
+	dp.Attributes().PutStr("etcd.range_end", etcdRangeEndAttributeValue)
+	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
+	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
+	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
+	dp.Attributes().PutInt("etcd.request.revision", etcdRequestRevisionAttributeValue)
+	dp.Attributes().PutInt("etcd.revision", etcdRevisionAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("rpc.method", rpcMethodAttributeValue)
+	dp.Attributes().PutStr("rpc.response.status_code", rpcResponseStatusCodeAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+	dp.Attributes().PutStr("tls.client.subject", tlsClientSubjectAttributeValue)
+	dp.Attributes().PutStr("user.name", userNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdRequestWatch) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdRequestWatch(cfg EventConfig) eventEtcdRequestWatch {
+	e := eventEtcdRequestWatch{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
 type eventEtcdVersionChanged struct {
 	data   plog.LogRecordSlice // data buffer for generated log records.
 	config EventConfig         // event config provided by user.
@@ -622,6 +1262,18 @@ type LogsBuilder struct {
 	eventEtcdMemberRemoved         eventEtcdMemberRemoved
 	eventEtcdMemberStatus          eventEtcdMemberStatus
 	eventEtcdMemberUnreachable     eventEtcdMemberUnreachable
+	eventEtcdRequestAuth           eventEtcdRequestAuth
+	eventEtcdRequestCompact        eventEtcdRequestCompact
+	eventEtcdRequestDelete         eventEtcdRequestDelete
+	eventEtcdRequestGet            eventEtcdRequestGet
+	eventEtcdRequestLease          eventEtcdRequestLease
+	eventEtcdRequestLock           eventEtcdRequestLock
+	eventEtcdRequestMaintenance    eventEtcdRequestMaintenance
+	eventEtcdRequestMember         eventEtcdRequestMember
+	eventEtcdRequestOther          eventEtcdRequestOther
+	eventEtcdRequestPut            eventEtcdRequestPut
+	eventEtcdRequestTxn            eventEtcdRequestTxn
+	eventEtcdRequestWatch          eventEtcdRequestWatch
 	eventEtcdVersionChanged        eventEtcdVersionChanged
 	eventEtcdWatchGap              eventEtcdWatchGap
 	eventEtcdWatchSnapshot         eventEtcdWatchSnapshot
@@ -649,6 +1301,18 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 		eventEtcdMemberRemoved:         newEventEtcdMemberRemoved(lbc.Events.EtcdMemberRemoved),
 		eventEtcdMemberStatus:          newEventEtcdMemberStatus(lbc.Events.EtcdMemberStatus),
 		eventEtcdMemberUnreachable:     newEventEtcdMemberUnreachable(lbc.Events.EtcdMemberUnreachable),
+		eventEtcdRequestAuth:           newEventEtcdRequestAuth(lbc.Events.EtcdRequestAuth),
+		eventEtcdRequestCompact:        newEventEtcdRequestCompact(lbc.Events.EtcdRequestCompact),
+		eventEtcdRequestDelete:         newEventEtcdRequestDelete(lbc.Events.EtcdRequestDelete),
+		eventEtcdRequestGet:            newEventEtcdRequestGet(lbc.Events.EtcdRequestGet),
+		eventEtcdRequestLease:          newEventEtcdRequestLease(lbc.Events.EtcdRequestLease),
+		eventEtcdRequestLock:           newEventEtcdRequestLock(lbc.Events.EtcdRequestLock),
+		eventEtcdRequestMaintenance:    newEventEtcdRequestMaintenance(lbc.Events.EtcdRequestMaintenance),
+		eventEtcdRequestMember:         newEventEtcdRequestMember(lbc.Events.EtcdRequestMember),
+		eventEtcdRequestOther:          newEventEtcdRequestOther(lbc.Events.EtcdRequestOther),
+		eventEtcdRequestPut:            newEventEtcdRequestPut(lbc.Events.EtcdRequestPut),
+		eventEtcdRequestTxn:            newEventEtcdRequestTxn(lbc.Events.EtcdRequestTxn),
+		eventEtcdRequestWatch:          newEventEtcdRequestWatch(lbc.Events.EtcdRequestWatch),
 		eventEtcdVersionChanged:        newEventEtcdVersionChanged(lbc.Events.EtcdVersionChanged),
 		eventEtcdWatchGap:              newEventEtcdWatchGap(lbc.Events.EtcdWatchGap),
 		eventEtcdWatchSnapshot:         newEventEtcdWatchSnapshot(lbc.Events.EtcdWatchSnapshot),
@@ -764,6 +1428,18 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	lb.eventEtcdMemberRemoved.emit(ils.LogRecords())
 	lb.eventEtcdMemberStatus.emit(ils.LogRecords())
 	lb.eventEtcdMemberUnreachable.emit(ils.LogRecords())
+	lb.eventEtcdRequestAuth.emit(ils.LogRecords())
+	lb.eventEtcdRequestCompact.emit(ils.LogRecords())
+	lb.eventEtcdRequestDelete.emit(ils.LogRecords())
+	lb.eventEtcdRequestGet.emit(ils.LogRecords())
+	lb.eventEtcdRequestLease.emit(ils.LogRecords())
+	lb.eventEtcdRequestLock.emit(ils.LogRecords())
+	lb.eventEtcdRequestMaintenance.emit(ils.LogRecords())
+	lb.eventEtcdRequestMember.emit(ils.LogRecords())
+	lb.eventEtcdRequestOther.emit(ils.LogRecords())
+	lb.eventEtcdRequestPut.emit(ils.LogRecords())
+	lb.eventEtcdRequestTxn.emit(ils.LogRecords())
+	lb.eventEtcdRequestWatch.emit(ils.LogRecords())
 	lb.eventEtcdVersionChanged.emit(ils.LogRecords())
 	lb.eventEtcdWatchGap.emit(ils.LogRecords())
 	lb.eventEtcdWatchSnapshot.emit(ils.LogRecords())
@@ -856,6 +1532,66 @@ func (lb *LogsBuilder) RecordEtcdMemberStatusEvent(ctx context.Context, timestam
 // RecordEtcdMemberUnreachableEvent adds a log record of etcd.member.unreachable event.
 func (lb *LogsBuilder) RecordEtcdMemberUnreachableEvent(ctx context.Context, timestamp pcommon.Timestamp, errorTypeAttributeValue string, etcdMemberIDAttributeValue string, etcdMemberNameAttributeValue string, eventNameAttributeValue string, serverAddressAttributeValue string, serverPortAttributeValue int64) {
 	lb.eventEtcdMemberUnreachable.recordEvent(ctx, timestamp, errorTypeAttributeValue, etcdMemberIDAttributeValue, etcdMemberNameAttributeValue, eventNameAttributeValue, serverAddressAttributeValue, serverPortAttributeValue)
+}
+
+// RecordEtcdRequestAuthEvent adds a log record of etcd.request.auth event.
+func (lb *LogsBuilder) RecordEtcdRequestAuthEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdAuthRoleAttributeValue string, etcdAuthUserAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestAuth.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdAuthRoleAttributeValue, etcdAuthUserAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestCompactEvent adds a log record of etcd.request.compact event.
+func (lb *LogsBuilder) RecordEtcdRequestCompactEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestCompact.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestDeleteEvent adds a log record of etcd.request.delete event.
+func (lb *LogsBuilder) RecordEtcdRequestDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestDelete.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestGetEvent adds a log record of etcd.request.get event.
+func (lb *LogsBuilder) RecordEtcdRequestGetEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestGet.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestLeaseEvent adds a log record of etcd.request.lease event.
+func (lb *LogsBuilder) RecordEtcdRequestLeaseEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdLeaseIDAttributeValue string, etcdLeaseTTLAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestLease.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdLeaseIDAttributeValue, etcdLeaseTTLAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestLockEvent adds a log record of etcd.request.lock event.
+func (lb *LogsBuilder) RecordEtcdRequestLockEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestLock.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestNameAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestMaintenanceEvent adds a log record of etcd.request.maintenance event.
+func (lb *LogsBuilder) RecordEtcdRequestMaintenanceEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestActionAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestMaintenance.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestActionAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMemberIDAttributeValue, etcdRequestMessageAttributeValue, etcdRequestNameAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestMemberEvent adds a log record of etcd.request.member event.
+func (lb *LogsBuilder) RecordEtcdRequestMemberEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestMember.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMemberIDAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestOtherEvent adds a log record of etcd.request.other event.
+func (lb *LogsBuilder) RecordEtcdRequestOtherEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestOther.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestPutEvent adds a log record of etcd.request.put event.
+func (lb *LogsBuilder) RecordEtcdRequestPutEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdKvValueSizeAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestPut.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdKvValueSizeAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestTxnEvent adds a log record of etcd.request.txn event.
+func (lb *LogsBuilder) RecordEtcdRequestTxnEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, etcdTxnBranchAttributeValue AttributeEtcdTxnBranch, etcdTxnKeysAttributeValue []any, etcdTxnOperationsAttributeValue []any, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestTxn.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, etcdTxnBranchAttributeValue.String(), etcdTxnKeysAttributeValue, etcdTxnOperationsAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+}
+
+// RecordEtcdRequestWatchEvent adds a log record of etcd.request.watch event.
+func (lb *LogsBuilder) RecordEtcdRequestWatchEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestWatch.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdVersionChangedEvent adds a log record of etcd.version.changed event.

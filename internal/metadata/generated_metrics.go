@@ -20,40 +20,6 @@ const (
 	AggregationStrategyMax = "max"
 )
 
-// AttributeDbOperationName specifies the value db.operation.name attribute.
-type AttributeDbOperationName int
-
-const (
-	_ AttributeDbOperationName = iota
-	AttributeDbOperationNamePut
-	AttributeDbOperationNameDelete
-	AttributeDbOperationNameRange
-	AttributeDbOperationNameTxn
-)
-
-// String returns the string representation of the AttributeDbOperationName.
-func (av AttributeDbOperationName) String() string {
-	switch av {
-	case AttributeDbOperationNamePut:
-		return "put"
-	case AttributeDbOperationNameDelete:
-		return "delete"
-	case AttributeDbOperationNameRange:
-		return "range"
-	case AttributeDbOperationNameTxn:
-		return "txn"
-	}
-	return ""
-}
-
-// MapAttributeDbOperationName is a helper map of string to AttributeDbOperationName attribute value.
-var MapAttributeDbOperationName = map[string]AttributeDbOperationName{
-	"put":    AttributeDbOperationNamePut,
-	"delete": AttributeDbOperationNameDelete,
-	"range":  AttributeDbOperationNameRange,
-	"txn":    AttributeDbOperationNameTxn,
-}
-
 // AttributeEtcdAlarmType specifies the value etcd.alarm.type attribute.
 type AttributeEtcdAlarmType int
 
@@ -89,6 +55,7 @@ const (
 	AttributeEtcdGapReasonRefused
 	AttributeEtcdGapReasonHistoryChanged
 	AttributeEtcdGapReasonCheckpointLost
+	AttributeEtcdGapReasonOverflow
 )
 
 // String returns the string representation of the AttributeEtcdGapReason.
@@ -102,6 +69,8 @@ func (av AttributeEtcdGapReason) String() string {
 		return "history_changed"
 	case AttributeEtcdGapReasonCheckpointLost:
 		return "checkpoint_lost"
+	case AttributeEtcdGapReasonOverflow:
+		return "overflow"
 	}
 	return ""
 }
@@ -112,6 +81,7 @@ var MapAttributeEtcdGapReason = map[string]AttributeEtcdGapReason{
 	"refused":         AttributeEtcdGapReasonRefused,
 	"history_changed": AttributeEtcdGapReasonHistoryChanged,
 	"checkpoint_lost": AttributeEtcdGapReasonCheckpointLost,
+	"overflow":        AttributeEtcdGapReasonOverflow,
 }
 
 // AttributeEtcdGapSource specifies the value etcd.gap.source attribute.
@@ -120,6 +90,7 @@ type AttributeEtcdGapSource int
 const (
 	_ AttributeEtcdGapSource = iota
 	AttributeEtcdGapSourceWatch
+	AttributeEtcdGapSourceEbpf
 )
 
 // String returns the string representation of the AttributeEtcdGapSource.
@@ -127,6 +98,8 @@ func (av AttributeEtcdGapSource) String() string {
 	switch av {
 	case AttributeEtcdGapSourceWatch:
 		return "watch"
+	case AttributeEtcdGapSourceEbpf:
+		return "ebpf"
 	}
 	return ""
 }
@@ -134,6 +107,7 @@ func (av AttributeEtcdGapSource) String() string {
 // MapAttributeEtcdGapSource is a helper map of string to AttributeEtcdGapSource attribute value.
 var MapAttributeEtcdGapSource = map[string]AttributeEtcdGapSource{
 	"watch": AttributeEtcdGapSourceWatch,
+	"ebpf":  AttributeEtcdGapSourceEbpf,
 }
 
 // AttributeEtcdKvOrigin specifies the value etcd.kv.origin attribute.
@@ -316,6 +290,32 @@ func (av AttributeEtcdNetworkPeerType) String() string {
 var MapAttributeEtcdNetworkPeerType = map[string]AttributeEtcdNetworkPeerType{
 	"client": AttributeEtcdNetworkPeerTypeClient,
 	"member": AttributeEtcdNetworkPeerTypeMember,
+}
+
+// AttributeEtcdTxnBranch specifies the value etcd.txn.branch attribute.
+type AttributeEtcdTxnBranch int
+
+const (
+	_ AttributeEtcdTxnBranch = iota
+	AttributeEtcdTxnBranchSuccess
+	AttributeEtcdTxnBranchFailure
+)
+
+// String returns the string representation of the AttributeEtcdTxnBranch.
+func (av AttributeEtcdTxnBranch) String() string {
+	switch av {
+	case AttributeEtcdTxnBranchSuccess:
+		return "success"
+	case AttributeEtcdTxnBranchFailure:
+		return "failure"
+	}
+	return ""
+}
+
+// MapAttributeEtcdTxnBranch is a helper map of string to AttributeEtcdTxnBranch attribute value.
+var MapAttributeEtcdTxnBranch = map[string]AttributeEtcdTxnBranch{
+	"success": AttributeEtcdTxnBranchSuccess,
+	"failure": AttributeEtcdTxnBranchFailure,
 }
 
 // AttributeNetworkIoDirection specifies the value network.io.direction attribute.
@@ -3146,8 +3146,8 @@ func (mb *MetricsBuilder) RecordEtcdMemberRoleDataPoint(ts pcommon.Timestamp, va
 }
 
 // RecordEtcdMvccOperationsDataPoint adds a data point to etcd.mvcc.operations metric.
-func (mb *MetricsBuilder) RecordEtcdMvccOperationsDataPoint(ts pcommon.Timestamp, val int64, dbOperationNameAttributeValue AttributeDbOperationName) {
-	mb.metricEtcdMvccOperations.recordDataPoint(mb.startTime, ts, val, dbOperationNameAttributeValue.String())
+func (mb *MetricsBuilder) RecordEtcdMvccOperationsDataPoint(ts pcommon.Timestamp, val int64, dbOperationNameAttributeValue string) {
+	mb.metricEtcdMvccOperations.recordDataPoint(mb.startTime, ts, val, dbOperationNameAttributeValue)
 }
 
 // RecordEtcdNetworkIoDataPoint adds a data point to etcd.network.io metric.

@@ -140,9 +140,9 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordEtcdMvccOperationsDataPoint(ts, 1, AttributeDbOperationNamePut)
+			mb.RecordEtcdMvccOperationsDataPoint(ts, 1, "db.operation.name-val")
 			if tt.name == "reaggregate_set" {
-				mb.RecordEtcdMvccOperationsDataPoint(ts, 3, AttributeDbOperationNameDelete)
+				mb.RecordEtcdMvccOperationsDataPoint(ts, 3, "db.operation.name-val-2")
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -642,7 +642,7 @@ func TestMetricsBuilder(t *testing.T) {
 						assert.Equal(t, int64(1), dp.IntValue())
 						dbOperationNameAttrVal, ok := dp.Attributes().Get("db.operation.name")
 						assert.True(t, ok)
-						assert.Equal(t, "put", dbOperationNameAttrVal.Str())
+						assert.Equal(t, "db.operation.name-val", dbOperationNameAttrVal.Str())
 					} else {
 						assert.False(t, validatedMetrics["etcd.mvcc.operations"], "Found a duplicate in the metrics slice: etcd.mvcc.operations")
 						validatedMetrics["etcd.mvcc.operations"] = true

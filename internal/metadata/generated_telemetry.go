@@ -113,7 +113,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdEventsReceived, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_events_received",
-		metric.WithDescription("Events seen, by source (watch, status). [Development]"),
+		metric.WithDescription("Events seen, by source (watch, status, ebpf). [Development]"),
 		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)

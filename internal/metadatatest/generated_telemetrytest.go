@@ -117,7 +117,7 @@ func AssertEqualReceiverEtcdEventsLost(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualReceiverEtcdEventsReceived(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_events_received",
-		Description: "Events seen, by source (watch, status). [Development]",
+		Description: "Events seen, by source (watch, status, ebpf). [Development]",
 		Unit:        "{event}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

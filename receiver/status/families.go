@@ -44,10 +44,10 @@ var recorded = map[string]recordSeries{
 	"etcd_debugging_mvcc_slow_watcher_total":    integers((*metadata.MetricsBuilder).RecordEtcdWatchWatcherSlowDataPoint),
 	"etcd_debugging_mvcc_watch_stream_total":    integers((*metadata.MetricsBuilder).RecordEtcdWatchStreamCountDataPoint),
 	"etcd_debugging_mvcc_watcher_total":         integers((*metadata.MetricsBuilder).RecordEtcdWatchWatcherCountDataPoint),
-	"etcd_mvcc_delete_total":                    operations(metadata.AttributeDbOperationNameDelete),
-	"etcd_mvcc_put_total":                       operations(metadata.AttributeDbOperationNamePut),
-	"etcd_mvcc_range_total":                     operations(metadata.AttributeDbOperationNameRange),
-	"etcd_mvcc_txn_total":                       operations(metadata.AttributeDbOperationNameTxn),
+	"etcd_mvcc_delete_total":                    operations("delete"),
+	"etcd_mvcc_put_total":                       operations("put"),
+	"etcd_mvcc_range_total":                     operations("range"),
+	"etcd_mvcc_txn_total":                       operations("txn"),
 	"etcd_network_client_grpc_sent_bytes_total": bytesWith(metadata.AttributeEtcdNetworkPeerTypeClient, metadata.AttributeNetworkIoDirectionTransmit),
 	familyReceivedBytes:                         bytesWith(metadata.AttributeEtcdNetworkPeerTypeClient, metadata.AttributeNetworkIoDirectionReceive),
 	"etcd_network_peer_received_bytes_total":    bytesWith(metadata.AttributeEtcdNetworkPeerTypeMember, metadata.AttributeNetworkIoDirectionReceive),
@@ -92,7 +92,7 @@ func integers(record func(*metadata.MetricsBuilder, pcommon.Timestamp, int64)) r
 	}
 }
 
-func operations(name metadata.AttributeDbOperationName) recordSeries {
+func operations(name string) recordSeries {
 	return func(mb *metadata.MetricsBuilder, ts pcommon.Timestamp, _ *dto.Metric, v float64) {
 		mb.RecordEtcdMvccOperationsDataPoint(ts, int64(v), name)
 	}

@@ -7,6 +7,7 @@ package trace
 
 import (
 	"bytes"
+	"time"
 )
 
 // finished takes a request all of whose records have come.
@@ -15,14 +16,18 @@ func (t *tracer) finished(q *request) {
 	if p == nil {
 		return // it ended before its last records were read
 	}
-	if !p.verified {
+	if bytes.HasPrefix(q.Key, []byte(selfCheckKey)) { // of this receiver or of another one
 		if c := t.checking[p.PID]; c != nil && bytes.Equal(q.Key, c.key) {
 			q.Record = own(&q.Record)
 			c.seen = append(c.seen, *q)
 		}
 		return
 	}
-	if o := byCode(q.Operation); o != nil && !q.failed {
+	if !p.verified {
+		return
+	}
+	o := byCode(q.Operation)
+	if o != nil && !q.failed {
 		switch o.name {
 		case "authenticate", "auth_enable":
 			t.followUsers(p)
@@ -30,11 +35,11 @@ func (t *tracer) finished(q *request) {
 			t.ignoreUsers(p)
 		}
 	}
-	t.emit(p, q)
-}
-
-func (t *tracer) emit(p *process, q *request) {
-	if t.Debug != nil {
-		t.Debug(q)
+	if q.failed {
+		p.failed(q, t)
+	}
+	// The programs hand over all that fails, for the metrics, and all that is slow.
+	if t.outbox != nil && t.Mode != ModeNone && t.wanted(o) {
+		t.outbox.add(p, t.describe(p, q), time.Now())
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,11 +31,14 @@ type process struct {
 	attachment *bpf.Attachment
 	users      *bpf.Attachment // while auth is on
 
-	// Of the self-check:
-	is       bpf.Process
-	verified bool
-	cluster  uint64
-	member   uint64
+	is bpf.Process // what the programs know of it
+
+	// Found by the self-check:
+	verified        bool
+	since           time.Time
+	cluster, member uint64
+
+	failures map[outcome]*durations // since then
 }
 
 // identity is an executable: the same file under any path and in any mount name

@@ -8,30 +8,60 @@ package trace
 import (
 	"context"
 	"fmt"
+	"sync"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
 )
 
-// Run traces until ctx ends. Its error says that nothing can be traced on this
-// host, and why; it comes at once.
-func (t *Tracer) Run(ctx context.Context) error {
-	sample := t.Sample
-	if t.Mode != ModeAll {
-		sample = 0
+// Open puts the programs into the kernel. Its error says that nothing can be traced
+// on this host, and why. Call Run after it.
+func (t *Tracer) Open() error {
+	o := bpf.Options{RingBytes: t.RingBytes}
+	if t.Mode == ModeAll {
+		o.Sample = t.Sample
 	}
-	slow := t.SlowRequest
-	if t.Mode == ModeNone {
-		slow = 0
+	if t.Mode != ModeNone && t.Logs != nil {
+		o.SlowRequest = t.SlowRequest
 	}
-	programs, err := bpf.Load(bpf.Options{RingBytes: t.RingBytes, SlowRequest: slow, Sample: sample})
+	programs, err := bpf.Load(o)
 	if err != nil {
 		return fmt.Errorf("load programs into the kernel: %w", err)
 	}
+	t.close = programs.Close
 	r := &tracer{
 		Tracer: t, programs: programs, executables: map[identity]*found{}, processes: map[int]*process{},
-		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(),
+		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1),
 	}
 	r.assembler = newAssembler(r.finished)
-	r.run(ctx)
+	t.run = r.run
+	if t.Logs != nil {
+		r.outbox = &outbox{format: t.Format, resource: t.Resource, queue: make(chan plog.Logs, queueBatches), lost: t.Lost, open: map[*process]*openBatch{}}
+		t.deliver = append(t.deliver, func(ctx context.Context) { r.outbox.deliver(ctx, t.Logs) })
+	}
+	if t.Metrics != nil {
+		t.deliver = append(t.deliver, func(ctx context.Context) {
+			for m := range r.metrics {
+				t.Metrics(ctx, m)
+			}
+		})
+	}
 	return nil
+}
+
+// Run traces until ctx ends, and returns when all probes are out of etcd and what
+// was read is delivered, or could not be within two seconds.
+func (t *Tracer) Run(ctx context.Context) {
+	var delivering sync.WaitGroup
+	for _, deliver := range t.deliver {
+		delivering.Go(func() { deliver(ctx) })
+	}
+	t.run(ctx)
+	delivering.Wait()
+	if err := t.close(); err != nil {
+		t.Logger.Warn("closing the programs in the kernel", zap.Error(err))
+	}
 }

@@ -27,6 +27,10 @@ import (
 // nobody has, were read from it exactly as we sent them and as etcd answered. If
 // etcd's shapes have changed, nothing wrong leaves.
 
+// selfCheckKey begins the keys of self-checks, of any collector. The zero byte: no
+// user has such keys, and the range of no user's prefix holds them.
+const selfCheckKey = "\x00etcdreceiver self-check "
+
 // selfChecks is how many requests are sent to each endpoint.
 const selfChecks = 5
 
@@ -56,8 +60,7 @@ func (t *tracer) check(ctx context.Context, p *process) {
 	if p.verified || p.attachment == nil || t.checking[p.PID] != nil {
 		return
 	}
-	// The zero byte: no user has such keys, and no permission excludes others by it.
-	c := &check{key: []byte("\x00etcdreceiver self-check " + rand.Text())}
+	c := &check{key: []byte(selfCheckKey + rand.Text())}
 	t.checking[p.PID] = c
 	urls := p.ClientURLs
 	go func() {
@@ -120,7 +123,7 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 		t.Report(p.PID, err)
 		return
 	}
-	p.is.StartNano, p.verified = nano, true
+	p.is.StartNano, p.verified, p.since = nano, true, time.Now()
 	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
 		t.Logger.Error("telling the programs about a process", zap.Error(err))
 		return

@@ -36,6 +36,8 @@ type Settings struct {
 	RingBytes   int           // a power of two
 	Rescan      time.Duration // how often processes are looked for
 	Interval    time.Duration // of metrics
+	Names       []string      // base names of executables; empty: etcd
+	PIDs        []int         // only these; empty: all
 	ProcRoot    string        // "/proc" if empty
 }
 
@@ -64,5 +66,9 @@ type Tracer struct {
 	// Report tells how a process fares: an error while it cannot be traced, nil when
 	// it is, or is gone.
 	Report func(pid int, err error)
-	Debug  func(any)
+
+	// Set by Open:
+	run     func(context.Context)
+	deliver []func(context.Context) // each in a goroutine of its own
+	close   func() error
 }

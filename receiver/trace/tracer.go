@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
@@ -31,10 +32,12 @@ type tracer struct {
 	executables map[identity]*found
 	processes   map[int]*process
 	assembler   *assembler
+	metrics     chan pmetric.Metrics // room for one
 	record      bpf.Record
+	outbox      *outbox       // nil without a logs pipeline
 	checks      chan *checked // of self-checks, which ask etcd and so take time
 	checking    map[int]*check
-	ahead       int64 // of the wall clock, when the process was checked or later
+	ahead       int64 // of the wall clock over CLOCK_MONOTONIC, when it was last looked
 	lost        bpf.Counters
 	nextBinary  uint32
 }
@@ -52,17 +55,25 @@ func (t *tracer) run(ctx context.Context) {
 	defer drain.Stop()
 	rescan := time.NewTicker(t.Rescan)
 	defer rescan.Stop()
+	collect := time.NewTicker(t.Interval)
+	defer collect.Stop()
 	t.scan(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-drain.C:
-			t.drain(time.Now())
+		case now := <-drain.C:
+			t.drain(now)
+			if t.outbox != nil {
+				t.outbox.flush(now, false)
+			}
 		case c := <-t.checks:
 			t.judge(ctx, c)
 		case <-rescan.C:
 			t.scan(ctx)
+		case now := <-collect.C:
+			t.ahead = wallAhead()
+			t.tell(now)
 		}
 	}
 }
@@ -70,12 +81,31 @@ func (t *tracer) run(ctx context.Context) {
 // end takes all probes out, then reads what is still in the ring.
 func (t *tracer) end() {
 	for _, p := range t.processes {
-		t.detach(p)
+		if p.attachment != nil {
+			t.takeOut(p)
+		}
 	}
 	t.drain(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))
-	if err := t.programs.Close(); err != nil {
-		t.Logger.Warn("closing the programs in the kernel failed", zap.Error(err))
+	t.tell(time.Now())
+	if t.outbox != nil {
+		t.outbox.flush(time.Now(), true)
+		close(t.outbox.queue)
+	}
+	close(t.metrics)
+}
+
+// tell hands metrics over, unless the pipeline has not taken the last ones yet: the
+// next are newer, and all are cumulative.
+func (t *tracer) tell(now time.Time) {
+	if t.Metrics == nil {
+		return
+	}
+	if m := t.collect(now); m.ResourceMetrics().Len() > 0 {
+		select {
+		case t.metrics <- m:
+		default:
+		}
 	}
 }
 
@@ -102,8 +132,11 @@ func (t *tracer) tellLost() {
 	if err != nil {
 		return
 	}
-	if n := now.Lost - t.lost.Lost; n > 0 {
-		t.Lost(LostRing, int64(n))
+	if n := int64(now.Lost - t.lost.Lost); n > 0 {
+		t.Lost(LostRing, n)
+		if t.outbox != nil {
+			t.outbox.untold += n
+		}
 	}
 	t.lost = now
 }
@@ -111,13 +144,16 @@ func (t *tracer) tellLost() {
 // scan finds the etcd processes of this host, those that have come and those that
 // have gone.
 func (t *tracer) scan(ctx context.Context) {
-	all, err := discovery.Scanner{Root: t.ProcRoot}.Processes()
+	all, err := discovery.Scanner{Root: t.ProcRoot, Names: t.Names}.Processes()
 	if err != nil {
 		t.Logger.Warn("the processes of this host cannot be listed", zap.Error(err))
 		return
 	}
 	here := map[int]bool{}
 	for _, p := range all {
+		if len(t.PIDs) > 0 && !slices.Contains(t.PIDs, p.PID) {
+			continue
+		}
 		started, err := startTime(t.proc(), p.PID)
 		if err != nil {
 			continue // it has ended
@@ -215,17 +251,23 @@ func (t *tracer) inspect(file interface {
 
 // emits tells whether every request of an operation becomes a record.
 func (t *tracer) emits(o *operation) bool {
-	if len(t.Operations) > 0 && !slices.Contains(t.Operations, string(o.family)) {
+	if t.Logs == nil || !t.wanted(o) {
 		return false
 	}
 	switch t.Mode {
 	case ModeAll:
-		return true
+		return !o.read || t.Sample >= 1
 	case ModeWrites:
 		return !o.read
 	default:
 		return false
 	}
+}
+
+// wanted tells whether the user wants records of an operation at all. nil is one
+// that is not known.
+func (t *tracer) wanted(o *operation) bool {
+	return len(t.Operations) == 0 || o != nil && slices.Contains(t.Operations, string(o.family))
 }
 
 // forget takes the probes out of a process that has ended, or runs another file.
@@ -239,12 +281,20 @@ func (t *tracer) detach(p *process) {
 	if p.attachment == nil {
 		return
 	}
+	t.takeOut(p)
+	if err := t.programs.RemoveProcess(p.PID); err != nil {
+		t.Logger.Warn("forgetting a process", zap.Int("pid", p.PID), zap.Error(err))
+	}
+}
+
+// takeOut takes the probes out of a process; what was counted of it stays.
+func (t *tracer) takeOut(p *process) {
 	err := p.attachment.Close()
 	if p.users != nil {
 		err = errors.Join(err, p.users.Close())
 	}
 	p.attachment, p.users = nil, nil
-	if err = errors.Join(err, t.programs.RemoveProcess(p.PID)); err != nil {
+	if err != nil {
 		t.Logger.Warn("taking probes out of etcd", zap.Int("pid", p.PID), zap.Error(err))
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"time"
 	"unsafe"
 
-	api "subject/api/status"
-	rpc "subject/rpc/status"
+	api "example.com/subject/api/status"
+	rpc "example.com/subject/rpc/status"
 )
 
 type everything struct {

@@ -4,7 +4,7 @@
 // Package status has a type that is called like one of another package.
 package status
 
-import api "subject/api/status"
+import api "example.com/subject/api/status"
 
 // Status wraps the other Status.
 type Status struct {

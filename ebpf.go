@@ -1,0 +1,112 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcdreceiver
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
+	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
+)
+
+// tracer opens the road of the kernel; nil without an error if it is switched off,
+// or cannot be had and need not.
+func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
+	c := &r.config.Ebpf
+	if c.Mode == "disabled" {
+		return nil, nil
+	}
+	t := &trace.Tracer{
+		Settings: trace.Settings{
+			Mode: trace.Mode(c.Events.Mode), Operations: c.Operations, SlowRequest: c.Events.SlowThreshold, Sample: c.Events.SampleRatio,
+			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
+			Names: c.Processes.Names, PIDs: c.Processes.Pids,
+		},
+		Cluster: r.cluster, Format: r.format, Resource: r.resource, Logger: r.settings.Logger,
+		Lost: func(stage string, n int64) {
+			r.telemetry.ReceiverEtcdEventsLost.Add(context.Background(), n, stageOf(stage))
+		},
+		Report: func(pid int, err error) { r.health.report(fmt.Sprintf("ebpf process %d", pid), err) },
+	}
+	if r.metrics != nil {
+		t.Metrics = r.consumeMetrics
+	}
+	if r.logs != nil {
+		deliverer := r.deliverer()
+		t.Logs = func(ctx context.Context, logs plog.Logs) error {
+			r.telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(logs.LogRecordCount()), sourceKernel)
+			r.deliver(ctx, deliverer, logs)
+			return nil
+		}
+	}
+	err := privilege.Host{}.Explain(t.Open())
+	switch {
+	case err == nil:
+		return t, nil
+	case c.Mode == "required":
+		return nil, fmt.Errorf("ebpf.mode: required, but requests cannot be traced here: %w; or use ebpf.mode: auto", err)
+	default:
+		r.settings.Logger.Info("requests are not traced; changes and status are not affected", zap.Error(err))
+		return nil, nil
+	}
+}
+
+var sourceKernel = metric.WithAttributeSet(attribute.NewSet(attribute.String("source", "ebpf")))
+
+func stageOf(stage string) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String("stage", stage)))
+}
+
+// families are what ebpf.operations may have.
+var families = []string{"get", "put", "delete", "txn", "compact", "watch", "lease", "auth", "member", "maintenance", "lock", "other"}
+
+// shortestRescan: each time all processes of the host are looked at.
+const shortestRescan = 100 * time.Millisecond
+
+func validateEbpf(c *EbpfConfig) []error {
+	errs := []error{
+		oneOf("ebpf.mode", c.Mode, "auto", "required", "disabled"),
+		oneOf("ebpf.events.mode", c.Events.Mode, "none", "slow", "writes", "all"),
+	}
+	for i, o := range c.Operations {
+		if !slices.Contains(families, o) {
+			errs = append(errs, fmt.Errorf("ebpf.operations[%d] %q is unknown; want one of %s", i, o, strings.Join(families, ", ")))
+		}
+	}
+	if t := c.Events.SlowThreshold; t <= 0 {
+		errs = append(errs, fmt.Errorf("ebpf.events.slow_threshold %s is not positive; want for example 100ms", t))
+	} else if t < time.Microsecond {
+		errs = append(errs, fmt.Errorf("ebpf.events.slow_threshold %s is below 1µs; write a unit, for example 100ms", t))
+	}
+	if r := c.Events.SampleRatio; !(r >= 0 && r <= 1) { // also NaN
+		errs = append(errs, fmt.Errorf("ebpf.events.sample_ratio %v is not between 0 and 1", r))
+	}
+	if t := c.Processes.Rescan; t < shortestRescan {
+		errs = append(errs, fmt.Errorf("ebpf.processes.rescan %s is below %s; write a unit, for example 5s", t, shortestRescan))
+	}
+	for i, n := range c.Processes.Names {
+		if n == "" || strings.Contains(n, "/") {
+			errs = append(errs, fmt.Errorf("ebpf.processes.names[%d] %q is no base name; want for example etcd", i, n))
+		}
+	}
+	for i, p := range c.Processes.Pids {
+		if p < 1 {
+			errs = append(errs, fmt.Errorf("ebpf.processes.pids[%d] %d is no process id; want a positive number", i, p))
+		}
+	}
+	if n := c.RingBufferSize; n < 64<<10 || n > 1<<30 || bits.OnesCount(uint(n)) != 1 {
+		errs = append(errs, fmt.Errorf("ebpf.ring_buffer_size %d is no power of two from 65536 to 1073741824; want for example 8388608", n))
+	}
+	return errs
+}

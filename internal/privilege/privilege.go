@@ -1,0 +1,127 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package privilege says in words why the kernel does not let this process trace
+// others. The kernel itself says EPERM for everything, and libraries guess.
+package privilege
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Host is where the facts are read: the zero value is this host.
+type Host struct {
+	Proc, Sys string // "/proc" and "/sys" if empty
+}
+
+// Numbers of capabilities: include/uapi/linux/capability.h.
+const (
+	sysPtrace = 19
+	sysAdmin  = 21
+	perfmon   = 38
+	bpf       = 39
+)
+
+// Explain adds to an error of loading or attaching what is missing and what would
+// give it. An error that has to do with neither stays as it is.
+func (h Host) Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var reasons []string
+	if errors.Is(err, fs.ErrPermission) {
+		reasons = h.forbidden()
+	}
+	if len(reasons) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s (the kernel says: %w)", strings.Join(reasons, "; "), plain{err})
+}
+
+// plain is an error without the hints that a library appends after a parenthesis,
+// such as cilium/ebpf's that the limit of locked memory may be too low: it is said
+// of every EPERM.
+type plain struct{ error }
+
+func (p plain) Error() string {
+	text, _, _ := strings.Cut(p.error.Error(), " (MEMLOCK")
+	return text
+}
+
+func (p plain) Unwrap() error { return p.error }
+
+func (h Host) forbidden() []string {
+	var reasons []string
+	have, seccomp, ok := h.self()
+	if !ok {
+		return nil
+	}
+	var lacks []string
+	admin := have(sysAdmin)
+	for _, c := range []struct {
+		number int
+		name   string
+		admin  bool // CAP_SYS_ADMIN includes it
+	}{{bpf, "CAP_BPF", true}, {perfmon, "CAP_PERFMON", true}, {sysPtrace, "CAP_SYS_PTRACE", false}} {
+		if !have(c.number) && !(c.admin && admin) {
+			lacks = append(lacks, c.name)
+		}
+	}
+	if len(lacks) > 0 {
+		reasons = append(reasons, fmt.Sprintf("the collector lacks %s: run it as root, or give it CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to look into an etcd of another user", strings.Join(lacks, ", ")))
+	}
+	if len(lacks) == 0 && seccomp {
+		reasons = append(reasons, "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it")
+	}
+	if h.lockdown() == "confidentiality" {
+		reasons = append(reasons, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity")
+	}
+	return reasons
+}
+
+// self is what this process may do: its effective capabilities, and whether a
+// seccomp filter is on it.
+func (h Host) self() (have func(int) bool, seccomp, ok bool) {
+	file, err := os.Open(filepath.Join(or(h.Proc, "/proc"), "self", "status"))
+	if err != nil {
+		return nil, false, false
+	}
+	defer func() { _ = file.Close() }()
+	var caps uint64
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		switch value = strings.TrimSpace(value); name {
+		case "CapEff":
+			caps, err = strconv.ParseUint(value, 16, 64)
+			ok = err == nil
+		case "Seccomp":
+			seccomp = value == "2"
+		}
+	}
+	return func(number int) bool { return caps>>number&1 == 1 }, seccomp, ok
+}
+
+// lockdown is the chosen one of `none [integrity] confidentiality`.
+func (h Host) lockdown() string {
+	text, err := os.ReadFile(filepath.Join(or(h.Sys, "/sys"), "kernel", "security", "lockdown"))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), "[")
+	chosen, _, _ := strings.Cut(rest, "]")
+	return chosen
+}
+
+func or(path, otherwise string) string {
+	if path == "" {
+		return otherwise
+	}
+	return path
+}

@@ -1,0 +1,202 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+	"google.golang.org/grpc/codes"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
+)
+
+const (
+	// batchRecords and batchAge close a batch of one process.
+	batchRecords = 512
+	batchAge     = 200 * time.Millisecond
+	// queueBatches is how many of them wait for a pipeline that refuses: about 60 MiB.
+	// The ring must be read on; what has no room then is lost, counted and told.
+	queueBatches = 128
+)
+
+// outbox makes log records of requests and hands them to the pipeline, for which
+// it never waits.
+type outbox struct {
+	format   *logrecord.Format
+	resource *resource.Builder
+	queue    chan plog.Logs
+	lost     func(stage string, n int64)
+	open     map[*process]*openBatch
+	untold   int64 // requests that were lost and not told yet
+}
+
+type openBatch struct {
+	*logrecord.Batch
+	since time.Time
+}
+
+// add appends a request of a process.
+func (o *outbox) add(p *process, q *logrecord.Request, now time.Time) {
+	b := o.open[p]
+	if b == nil {
+		b = &openBatch{o.format.NewBatch(p.resource(o.resource), now, batchRecords/4), now}
+		if o.untold > 0 && b.RequestsLost(o.untold) {
+			o.untold = 0
+		}
+		o.open[p] = b
+	}
+	b.Observed(now)
+	b.Request(q)
+	if b.Len() >= batchRecords {
+		o.close(p, b)
+	}
+}
+
+// flush closes what is old enough, or everything.
+func (o *outbox) flush(now time.Time, everything bool) {
+	for p, b := range o.open {
+		if everything || now.Sub(b.since) >= batchAge {
+			o.close(p, b)
+		}
+	}
+}
+
+func (o *outbox) close(p *process, b *openBatch) {
+	delete(o.open, p)
+	if b.Len() == 0 {
+		return // the user switched off what would be in it
+	}
+	select {
+	case o.queue <- b.Logs():
+	default:
+		o.untold += int64(b.Len())
+		o.lost(LostQueue, int64(b.Len()))
+	}
+}
+
+// lastRecords bounds how long an orderly end waits for the pipeline.
+const lastRecords = 2 * time.Second
+
+// deliver hands over until the queue is closed. After ctx it does not wait long
+// any more.
+func (o *outbox) deliver(ctx context.Context, consume func(context.Context, plog.Logs) error) {
+	for logs := range o.queue {
+		offer, cancel := ctx, context.CancelFunc(func() {})
+		if ctx.Err() != nil {
+			offer, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastRecords)
+		}
+		_ = consume(offer, logs) // who delivers counts what is refused
+		cancel()
+	}
+}
+
+// describe makes of what the kernel told what a log record tells.
+func (t *tracer) describe(p *process, q *request) *logrecord.Request {
+	o := byCode(q.Operation)
+	r := &logrecord.Request{
+		Family: string(familyOther), Method: trimSlash(q.Method),
+		ThreadID: q.TID, Client: q.Client, User: string(q.User), Subject: string(q.Subject),
+		ValueSize: q.ValueLen, TTL: logrecord.Absent, Action: logrecord.Absent, Count: logrecord.Absent,
+		Revision: q.Revision, Failed: q.failed, Message: q.message, Incomplete: q.Partial || q.incomplete(),
+	}
+	r.Start, r.Duration = t.times(p, q)
+	switch {
+	case q.failed && q.known:
+		r.Code = codeName(codes.Code(q.code))
+	case !q.failed && q.Kind == bpf.KindRequest:
+		r.Code = codeName(codes.OK)
+	}
+	if o != nil {
+		r.Family, r.Operation, r.Method = string(o.family), o.name, o.method
+		o.tell(r, q)
+	}
+	for i := range q.inner {
+		in := &q.inner[i]
+		r.Operations = append(r.Operations, logrecord.InnerOperation{
+			Operation: inner[min(int(in.Operation), len(inner)-1)], Key: in.Key, End: in.End, ValueSize: in.ValueLen,
+		})
+	}
+	return r
+}
+
+// times gives start and duration. Streams are told as they begin.
+func (t *tracer) times(p *process, q *request) (start time.Time, took time.Duration) {
+	if q.ByKtime {
+		start, took = time.Unix(0, int64(q.Ext)+t.ahead), time.Duration(q.Time-q.Ext)
+	} else {
+		start, took = time.Unix(0, unixNano(q.Wall)), time.Duration(int64(q.Time)-int64(q.Ext)-p.is.StartNano)
+	}
+	if q.Kind == bpf.KindStream {
+		return start, -1
+	}
+	return start, max(took, 0)
+}
+
+// tell puts the numbers and names of a request where they belong.
+func (o *operation) tell(r *logrecord.Request, q *request) {
+	switch o.keyIs {
+	case isKey:
+		r.Key, r.End, r.KeySize = q.Key, q.End, int(q.KeyLen)
+	case isName:
+		r.Name = string(q.Key)
+	case isUser:
+		r.AuthUser, r.AuthRole = string(q.Key), string(q.End)
+	case isRole:
+		r.AuthRole = string(q.Key)
+	}
+	switch o.numberIs {
+	case isLease:
+		r.LeaseID = max(q.Number, 0)
+	case isTTL:
+		r.TTL = q.Number
+	case isRevision:
+		r.At = q.Number
+	case isMember:
+		r.MemberID = uint64(q.Number)
+	case isAction:
+		r.Action = q.Number
+	}
+	switch {
+	case o.family == familyTxn:
+		r.Succeeded = q.Answer == 1
+	case o.name == "lease_grant":
+		r.LeaseID = max(q.Answer, r.LeaseID)
+	case o.name == "lease_time_to_live":
+		r.TTL = q.Answer
+	default:
+		r.Count = q.Count
+	}
+}
+
+// codeName is the code as the semantic conventions write it: PERMISSION_DENIED.
+func codeName(c codes.Code) string {
+	text, ok := codeNames[c]
+	if !ok {
+		return "UNKNOWN"
+	}
+	return text
+}
+
+var codeNames = map[codes.Code]string{
+	codes.OK: "OK", codes.Canceled: "CANCELLED", codes.Unknown: "UNKNOWN", codes.InvalidArgument: "INVALID_ARGUMENT",
+	codes.DeadlineExceeded: "DEADLINE_EXCEEDED", codes.NotFound: "NOT_FOUND", codes.AlreadyExists: "ALREADY_EXISTS",
+	codes.PermissionDenied: "PERMISSION_DENIED", codes.ResourceExhausted: "RESOURCE_EXHAUSTED",
+	codes.FailedPrecondition: "FAILED_PRECONDITION", codes.Aborted: "ABORTED", codes.OutOfRange: "OUT_OF_RANGE",
+	codes.Unimplemented: "UNIMPLEMENTED", codes.Internal: "INTERNAL", codes.Unavailable: "UNAVAILABLE",
+	codes.DataLoss: "DATA_LOSS", codes.Unauthenticated: "UNAUTHENTICATED",
+}
+
+// trimSlash makes etcdserverpb.KV/Put of /etcdserverpb.KV/Put.
+func trimSlash(method []byte) string {
+	if len(method) > 0 && method[0] == '/' {
+		method = method[1:]
+	}
+	return string(method)
+}
