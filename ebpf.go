@@ -37,7 +37,10 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 		Lost: func(stage string, n int64) {
 			r.telemetry.ReceiverEtcdEventsLost.Add(context.Background(), n, stageOf(stage))
 		},
-		Report: func(pid int, err error) { r.health.report(fmt.Sprintf("ebpf process %d", pid), err) },
+		Report: func(int, error) {},
+	}
+	if c.Mode == "required" { // else there may be another etcd on this host, which is none of ours
+		t.Report = func(pid int, err error) { r.health.report(fmt.Sprintf("ebpf process %d", pid), err) }
 	}
 	if r.metrics != nil {
 		t.Metrics = r.consumeMetrics

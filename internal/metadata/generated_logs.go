@@ -913,7 +913,7 @@ type eventEtcdRequestOther struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -927,7 +927,6 @@ func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcomm
 	}
 	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
 	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
-	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
@@ -1575,8 +1574,8 @@ func (lb *LogsBuilder) RecordEtcdRequestMemberEvent(ctx context.Context, timesta
 }
 
 // RecordEtcdRequestOtherEvent adds a log record of etcd.request.other event.
-func (lb *LogsBuilder) RecordEtcdRequestOtherEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestOther.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestOtherEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestOther.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestPutEvent adds a log record of etcd.request.put event.

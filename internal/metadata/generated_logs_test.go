@@ -193,7 +193,7 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordEtcdRequestMemberEvent(ctx, timestamp, "client.address-val", 11, "db.operation.name-val", "db.system.name-val", "error.type-val", 21.100000, false, "etcd.request.member_id-val", "etcd.request.message-val", 13, "event.name-val", "rpc.method-val", "rpc.response.status_code-val", 9, "tls.client.subject-val", "user.name-val")
 			defaultEventsCount++
 			allEventsCount++
-			lb.RecordEtcdRequestOtherEvent(ctx, timestamp, "client.address-val", 11, "db.operation.name-val", "db.system.name-val", "error.type-val", 21.100000, false, "etcd.request.message-val", 13, "event.name-val", "rpc.method-val", "rpc.response.status_code-val", 9, "tls.client.subject-val", "user.name-val")
+			lb.RecordEtcdRequestOtherEvent(ctx, timestamp, "client.address-val", 11, "db.system.name-val", "error.type-val", 21.100000, false, "etcd.request.message-val", 13, "event.name-val", "rpc.method-val", "rpc.response.status_code-val", 9, "tls.client.subject-val", "user.name-val")
 			defaultEventsCount++
 			allEventsCount++
 			lb.RecordEtcdRequestPutEvent(ctx, timestamp, "client.address-val", 11, "db.operation.name-val", "db.system.name-val", "error.type-val", "etcd.key-val", 13, true, 18, "etcd.lease.id-val", 21.100000, false, "etcd.request.message-val", 13, "event.name-val", "rpc.method-val", "rpc.response.status_code-val", 9, "tls.client.subject-val", "user.name-val")
@@ -1081,9 +1081,6 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("client.port")
 					assert.True(t, ok)
 					assert.EqualValues(t, 11, attrVal.Int())
-					attrVal, ok = lr.Attributes().Get("db.operation.name")
-					assert.True(t, ok)
-					assert.Equal(t, "db.operation.name-val", attrVal.Str())
 					attrVal, ok = lr.Attributes().Get("db.system.name")
 					assert.True(t, ok)
 					assert.Equal(t, "db.system.name-val", attrVal.Str())

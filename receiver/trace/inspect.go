@@ -365,6 +365,8 @@ func (f *finder) transactions() {
 	}
 }
 
+var errStackArguments = errors.New("builds of Go 1.16 pass arguments on the stack")
+
 // streams finds where requests on streams begin.
 func (f *finder) streams() {
 	b := &f.x.binary
@@ -386,7 +388,7 @@ func (f *finder) streams() {
 			}
 		}
 		if b.Layout == bpf.LayoutStack {
-			f.lack(o.name, errors.New("Go 1.16 passes arguments on the stack"))
+			f.lack(o.name, errStackArguments)
 			continue
 		}
 		if err := f.probeFunction(at.program, at.function); err != nil {
@@ -409,7 +411,7 @@ func (f *finder) streams() {
 func (f *finder) users() {
 	err := func() error {
 		if f.x.binary.Layout == bpf.LayoutStack {
-			return errors.New("Go 1.16 passes arguments on the stack")
+			return errStackArguments
 		}
 		function, err := f.function("etcdserver.(*EtcdServer).AuthInfoFromCtx")
 		if err != nil {

@@ -39,6 +39,11 @@ type process struct {
 	cluster, member uint64
 
 	failures map[outcome]*durations // since then
+
+	// After a self-check that failed: the probes are out until the next one.
+	next   time.Time
+	delay  time.Duration
+	reason string
 }
 
 // identity is an executable: the same file under any path and in any mount name

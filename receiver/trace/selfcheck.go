@@ -119,8 +119,8 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	delete(t.checking, c.pid)
 	nano, err := t.verify(p, c)
 	if err != nil {
-		t.Logger.Warn("etcd is not traced: a request of our own was not read as it was", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(err))
-		t.Report(p.PID, err)
+		t.detach(p)
+		t.refuse(p, err)
 		return
 	}
 	p.is.StartNano, p.verified, p.since = nano, true, time.Now()
@@ -128,7 +128,10 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 		t.Logger.Error("telling the programs about a process", zap.Error(err))
 		return
 	}
-	t.Logger.Info("requests of etcd are traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Uint64("member", p.member))
+	build := p.executable.build
+	t.Logger.Info("requests of etcd are traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.String("etcd", build.EtcdVersion),
+		zap.String("go", build.GoVersion), zap.Strings("cannot_be_told", p.executable.lacks))
+	p.delay, p.reason = 0, ""
 	t.Report(p.PID, nil)
 	if t.Cluster.Username() != "" || slices.ContainsFunc(c.answers, func(a answer) bool { return a.code != codes.OK }) {
 		t.followUsers(p)
@@ -165,7 +168,7 @@ func (t *tracer) compare(p *process, q *request, c *checked, ahead int64) (int64
 	o := byCode(q.Operation)
 	switch {
 	case o == nil || o.name != "range":
-		return 0, fmt.Errorf("a range was read as operation %d", q.Operation)
+		return 0, fmt.Errorf("a range of our own was read as operation %d: this build of etcd is unknown", q.Operation)
 	case !bytes.Equal(q.Key, c.check.key) || len(q.End) > 0:
 		return 0, fmt.Errorf("its key was read as %q to %q", q.Key, q.End)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/bpf"
 	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
 	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 )
 
 // drainEvery is how long a record may lie in the ring: see bpf.Programs.Drain. A
@@ -165,7 +166,7 @@ func (t *tracer) scan(ctx context.Context) {
 			}
 			t.forget(old)
 		}
-		t.add(ctx, &process{Process: p, started: started})
+		t.add(&process{Process: p, started: started})
 	}
 	for _, p := range t.processes {
 		if !here[p.PID] {
@@ -173,6 +174,9 @@ func (t *tracer) scan(ctx context.Context) {
 		}
 	}
 	for _, p := range t.processes {
+		if p.executable != nil && p.attachment == nil && time.Now().After(p.next) {
+			t.add(p)
+		}
 		t.check(ctx, p)
 	}
 }
@@ -192,17 +196,28 @@ func (t *tracer) binaryOf(pid int) uint32 {
 }
 
 // add inspects a process and puts probes into it.
-func (t *tracer) add(ctx context.Context, p *process) {
+func (t *tracer) add(p *process) {
 	t.processes[p.PID] = p
 	if err := t.attach(p); err != nil {
-		t.Logger.Warn("etcd cannot be traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(err))
-		t.Report(p.PID, err)
-		return
+		t.detach(p)
+		t.refuse(p, fmt.Errorf("etcd cannot be traced: %w", privilege.Host{Proc: t.ProcRoot}.Explain(err)))
 	}
-	b := p.executable.build
-	t.Logger.Info("probes are in etcd", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.String("go", b.GoVersion),
-		zap.String("etcd", b.EtcdVersion), zap.Int("probes", len(p.executable.probes)), zap.Strings("not_found", p.executable.lacks))
 }
+
+// refuse tells why a process is not traced, once for each reason.
+func (t *tracer) refuse(p *process, reason error) {
+	p.delay = min(max(2*p.delay, t.Rescan), maxRetry)
+	p.next = time.Now().Add(p.delay)
+	if p.reason != reason.Error() {
+		p.reason = reason.Error()
+		t.Logger.Warn("requests of an etcd process are not traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(reason))
+	}
+	t.Report(p.PID, reason)
+}
+
+// maxRetry is how long a process that could not be traced is left alone: it may be
+// of another cluster, and putting probes in costs it some milliseconds.
+const maxRetry = time.Minute
 
 func (t *tracer) attach(p *process) error {
 	file, id, err := openExecutable(t.proc(), p.PID)
@@ -227,8 +242,11 @@ func (t *tracer) attach(p *process) error {
 	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
 		return err
 	}
-	p.attachment, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, x.probes)
-	return err
+	if p.attachment, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, x.probes); err != nil {
+		return err
+	}
+	t.Logger.Debug("probes are in etcd", zap.Int("pid", p.PID), zap.String("go", x.build.GoVersion), zap.Int("probes", len(x.probes)))
+	return nil
 }
 
 // inspect reads an executable once, however many processes run it.
@@ -275,6 +293,7 @@ func (t *tracer) forget(p *process) {
 	t.detach(p)
 	delete(t.processes, p.PID)
 	delete(t.checking, p.PID)
+	t.Report(p.PID, nil)
 }
 
 func (t *tracer) detach(p *process) {

@@ -50,6 +50,7 @@ func ours(readMetrics string) func([]string) map[string]any {
 			"collection_interval": interval.String(),
 			"initial_delay":       "0s",
 			"status":              map[string]any{"prometheus": readMetrics},
+			"ebpf":                map[string]any{"mode": "disabled"},
 		}
 	}
 }

@@ -163,7 +163,7 @@ func TestDistributionSendsChangesAndMetricsAndEndsInOrder(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, sink.Close()) })
 	file := write(t, fmt.Sprintf(`
 receivers:
-  etcd: {endpoints: [%q], collection_interval: 500ms, initial_delay: 0s}
+  etcd: {endpoints: [%q], collection_interval: 500ms, initial_delay: 0s, ebpf: {mode: disabled}}
 exporters:
   otlp_grpc: {endpoint: %q, tls: {insecure: true}}
 service:

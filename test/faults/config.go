@@ -31,6 +31,7 @@ func (c *Config) YAML(run int) ([]byte, error) {
 		"retry_on_failure": map[string]any{"initial_interval": "50ms", "max_interval": "300ms"},
 		"labels":           map[string]any{runLabel: strconv.Itoa(run)},
 		"status":           map[string]any{"enabled": false},
+		"ebpf":             map[string]any{"mode": "disabled"},
 		"discover_members": false,
 		"watch":            c.Watch,
 	}

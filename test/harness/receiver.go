@@ -65,6 +65,9 @@ func New(t *testing.T, config string, withLogs, withMetrics bool) *Receiver {
 	t.Helper()
 	var raw map[string]any
 	require.NoError(t, yaml.Unmarshal([]byte(config), &raw))
+	if raw["ebpf"] == nil { // the etcds of other tests run on the same host
+		raw["ebpf"] = map[string]any{"mode": "disabled"}
+	}
 	factory := etcdreceiver.NewFactory()
 	cfg := factory.CreateDefaultConfig()
 	require.NoError(t, confmap.NewFromStringMap(raw).Unmarshal(cfg))

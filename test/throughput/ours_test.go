@@ -26,6 +26,7 @@ func receiverConfig(s *server, watch map[string]any) map[string]any {
 		"endpoints":        []any{s.ClientURL},
 		"discover_members": false,
 		"status":           map[string]any{"enabled": false},
+		"ebpf":             map[string]any{"mode": "disabled"},
 		"watch":            watch,
 	}
 }
