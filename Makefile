@@ -116,7 +116,9 @@ fuzz: ## Run every fuzz target for a moment (FUZZTIME=10s).
 
 ##@ Maintain
 .PHONY: generate
-generate: bin/mdatagen ## Generate code, schema and documentation from metadata.yaml.
+generate: bin/mdatagen bin/bpf2go ## Generate code, schema and documentation from metadata.yaml, and compile the BPF programs.
+	@tools/need-clang.sh
+	@tools/generate-bpf.sh
 	@tools/generate.sh
 
 .PHONY: clean
@@ -132,10 +134,11 @@ etcd_version = $(shell sed -n 's|.*go.etcd.io/etcd/server/v3 v\([^ ]*\).*|\1|p' 
 
 TOOL_builder := go.opentelemetry.io/collector/cmd/builder
 TOOL_mdatagen := go.opentelemetry.io/collector/cmd/mdatagen
+TOOL_bpf2go := github.com/cilium/ebpf/cmd/bpf2go
 TOOL_staticcheck := honnef.co/go/tools/cmd/staticcheck
 TOOL_gofumpt := mvdan.cc/gofumpt
 
-bin/builder bin/mdatagen bin/staticcheck bin/gofumpt: bin/%: tools/go.mod tools/go.sum
+bin/builder bin/mdatagen bin/bpf2go bin/staticcheck bin/gofumpt: bin/%: tools/go.mod tools/go.sum
 	@tools/patiently.sh "building $* from the Go module proxy" go -C tools build -trimpath -o ../bin/ $(TOOL_$*)
 	@touch $@ # Go leaves a program alone that is up to date, and make would ask again
 

@@ -11,7 +11,7 @@ trap 'rm -r "$before"' EXIT
 after=$before/after
 mkdir "$after"
 
-# What mdatagen writes. README.md is generated between markers only; the rest of it does not change here.
+# What mdatagen and bpf2go write. README.md is generated between markers only; the rest of it does not change here.
 snapshot() {
   find . -path ./_build -prune -o -path ./.git -prune -o -path ./.cache -prune -o -type f \
     \( -name 'generated_*' -o -name config.schema.json -o -name documentation.md -o -path './README.md' \

@@ -18,3 +18,4 @@ compile() { # name, then types that Go needs
 }
 compile etcd binary operation operation_key process request inner failure distribution distribution_key \
   record_kind record_flags counter layout stream_type
+compile disk sync file_kind writer writer_key

@@ -28,7 +28,7 @@ exporters:
     sending_queue: {enabled: false}
 service:
   extensions: [file_storage]
-  telemetry: {logs: {level: warn}, metrics: {level: none}}
+  telemetry: {logs: {level: info}, metrics: {level: none}}
   pipelines:
     logs: {receivers: [etcd], exporters: [otlp_grpc]}
     metrics: {receivers: [etcd], exporters: [otlp_grpc]}

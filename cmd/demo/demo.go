@@ -37,6 +37,7 @@ type demo struct {
 	out     *screen
 	ledger  *ledger
 	members *table
+	traced  requests
 
 	cluster   *localcluster.Cluster
 	collector *collector
@@ -104,7 +105,7 @@ func (d *demo) startCollector(sink string) (func() error, error) {
 	if err := os.WriteFile(config, collectorConfig(d.cluster.Endpoints(), sink, filepath.Join(d.dir, "storage")), 0o600); err != nil {
 		return nil, err
 	}
-	logs, err := os.Create(filepath.Join(d.dir, "collector.log"))
+	logs, err := os.Create(d.collectorLog())
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,8 @@ func (d *demo) startCollector(sink string) (func() error, error) {
 	}
 	return func() error { return errors.Join(d.collector.stop(), logs.Close()) }, nil
 }
+
+func (d *demo) collectorLog() string { return filepath.Join(d.dir, "collector.log") }
 
 func (d *demo) onLogs(ld plog.Logs) error {
 	var batch []plog.LogRecord
@@ -126,6 +129,7 @@ func (d *demo) onLogs(ld plog.Logs) error {
 		}
 	}
 	d.ledger.arrived(batch...)
+	d.traced.arrived(batch...)
 	return nil
 }
 

@@ -30,6 +30,7 @@ func (d *demo) judge(w *workload) error {
 	problems, balance := d.problems(), d.ledger.balance()
 	d.out.print(d.members.lines()...)
 	d.out.print(summary(balance, d.members.report(), w.failed, len(d.cluster.Members()))...)
+	d.out.print(d.traced.lines(func() string { return whyNotTraced(d.collectorLog()) })...)
 	if len(problems) > 0 {
 		return errors.New("FAILED: " + strings.Join(problems, "; "))
 	}

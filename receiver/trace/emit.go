@@ -26,7 +26,7 @@ const (
 	queueBatches = 128
 )
 
-// outbox makes log records of requests and hands them to the pipeline, for which
+// outbox makes log records of what was seen and hands them to the pipeline, for which
 // it never waits.
 type outbox struct {
 	format   *logrecord.Format
@@ -42,8 +42,8 @@ type openBatch struct {
 	since time.Time
 }
 
-// add appends a request of a process.
-func (o *outbox) add(p *process, q *logrecord.Request, now time.Time) {
+// add has something of a process appended.
+func (o *outbox) add(p *process, now time.Time, appended func(*logrecord.Batch)) {
 	b := o.open[p]
 	if b == nil {
 		b = &openBatch{o.format.NewBatch(p.resource(o.resource), now, batchRecords/4), now}
@@ -53,7 +53,7 @@ func (o *outbox) add(p *process, q *logrecord.Request, now time.Time) {
 		o.open[p] = b
 	}
 	b.Observed(now)
-	b.Request(q)
+	appended(b.Batch)
 	if b.Len() >= batchRecords {
 		o.close(p, b)
 	}

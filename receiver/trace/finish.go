@@ -8,6 +8,8 @@ package trace
 import (
 	"bytes"
 	"time"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 )
 
 // finished takes a request all of whose records have come.
@@ -26,6 +28,9 @@ func (t *tracer) finished(q *request) {
 	if !p.verified {
 		return
 	}
+	if p.cluster == 0 && q.Cluster != 0 { // the self-check was refused, as far as etcd goes
+		p.cluster, p.member = q.Cluster, q.Member
+	}
 	o := byCode(q.Operation)
 	if o != nil && !q.failed {
 		switch o.name {
@@ -40,6 +45,6 @@ func (t *tracer) finished(q *request) {
 	}
 	// The programs hand over all that fails, for the metrics, and all that is slow.
 	if t.outbox != nil && t.Mode != ModeNone && t.wanted(o) {
-		t.outbox.add(p, t.describe(p, q), time.Now())
+		t.outbox.add(p, time.Now(), func(b *logrecord.Batch) { b.Request(t.describe(p, q)) })
 	}
 }

@@ -81,12 +81,8 @@ func (t *tracer) collect(now time.Time) pmetric.Metrics {
 
 func (p *process) collect(to pmetric.MetricSlice, all []bpf.Distribution, now pcommon.Timestamp) {
 	start := pcommon.NewTimestampFromTime(p.since)
-	m := to.AppendEmpty()
-	m.SetName("etcd.request.duration")
-	m.SetDescription("Time from the arrival of a request to its answer, within etcd, by operation and outcome (eBPF).")
-	m.SetUnit("s")
-	h := m.SetEmptyHistogram()
-	h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	h := appendHistogram(to, "etcd.request.duration", "Time from the arrival of a request to its answer, within etcd, by operation and outcome (eBPF).")
+	syncs := appendHistogram(to, "etcd.disk.sync.duration", "Time that a sync of a file of etcd to disk took, by what the file is (eBPF).")
 
 	s := to.AppendEmpty()
 	s.SetName("etcd.stream.requests")
@@ -106,6 +102,9 @@ func (p *process) collect(to pmetric.MetricSlice, all []bpf.Distribution, now pc
 			dp.SetTimestamp(now)
 			dp.SetIntValue(int64(total(d.Count[:])))
 			dp.Attributes().PutStr("db.operation.name", nameOf(d.Operation))
+		case d.Kind == bpf.KindSync:
+			dp := appendDurations(syncs.DataPoints(), &durations{d.Sum, d.Count}, start, now)
+			dp.Attributes().PutStr("etcd.file.type", fileType(bpf.FileKind(d.Operation)).String())
 		default:
 			appendPoint(h.DataPoints(), outcome{d.Operation, codeName(codes.OK)}, &durations{d.Sum, d.Count}, start, now)
 		}
@@ -119,7 +118,17 @@ func (p *process) collect(to pmetric.MetricSlice, all []bpf.Distribution, now pc
 	})
 }
 
-func appendPoint(to pmetric.HistogramDataPointSlice, key outcome, d *durations, start, now pcommon.Timestamp) {
+func appendHistogram(to pmetric.MetricSlice, name, description string) pmetric.Histogram {
+	m := to.AppendEmpty()
+	m.SetName(name)
+	m.SetDescription(description)
+	m.SetUnit("s")
+	h := m.SetEmptyHistogram()
+	h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	return h
+}
+
+func appendDurations(to pmetric.HistogramDataPointSlice, d *durations, start, now pcommon.Timestamp) pmetric.HistogramDataPoint {
 	dp := to.AppendEmpty()
 	dp.SetStartTimestamp(start)
 	dp.SetTimestamp(now)
@@ -127,6 +136,11 @@ func appendPoint(to pmetric.HistogramDataPointSlice, key outcome, d *durations, 
 	dp.SetSum(d.sum.Seconds())
 	dp.ExplicitBounds().FromRaw(boundsSeconds)
 	dp.BucketCounts().FromRaw(d.count[:])
+	return dp
+}
+
+func appendPoint(to pmetric.HistogramDataPointSlice, key outcome, d *durations, start, now pcommon.Timestamp) {
+	dp := appendDurations(to, d, start, now)
 	dp.Attributes().PutStr("db.operation.name", nameOf(key.operation))
 	if key.code != "" {
 		dp.Attributes().PutStr("rpc.response.status_code", key.code)

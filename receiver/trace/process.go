@@ -31,6 +31,8 @@ type process struct {
 	attachment *bpf.Attachment
 	users      *bpf.Attachment // while auth is on
 
+	filesFollowed bool // syncs on the file systems of its files are seen
+
 	is bpf.Process // what the programs know of it
 
 	// Found by the self-check:

@@ -7,6 +7,7 @@ package trace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -37,6 +38,9 @@ func (t *Tracer) Open() error {
 		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1),
 	}
 	r.assembler = newAssembler(r.finished)
+	if r.openDisk(); r.disk != nil {
+		t.close = func() error { return errors.Join(r.disk.Close(), programs.Close()) }
+	}
 	t.run = r.run
 	if t.Logs != nil {
 		r.outbox = &outbox{format: t.Format, resource: t.Resource, queue: make(chan plog.Logs, queueBatches), lost: t.Lost, open: map[*process]*openBatch{}}

@@ -53,6 +53,7 @@ type answer struct {
 	sent, got                 int64 // ns of CLOCK_MONOTONIC
 	cluster, member, revision uint64
 	code                      codes.Code
+	seed                      bool // of a configured endpoint
 }
 
 // check begins a self-check of a process that has probes and has not had one.
@@ -85,9 +86,10 @@ func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []
 			conns = append(conns, t.Cluster.Conn(e))
 		}
 	}
-	for _, conn := range append(conns, t.Cluster.Seeds()...) {
+	own := len(conns)
+	for i, conn := range append(conns, t.Cluster.Seeds()...) {
 		for range selfChecks {
-			a := answer{sent: monotonic()}
+			a := answer{seed: i >= own, sent: monotonic()}
 			r, e := conn.Range(ctx, &pb.RangeRequest{Key: key, Serializable: true})
 			a.got, a.code = monotonic(), status.Code(e)
 			if e != nil && !answered(a.code) {
@@ -123,7 +125,7 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 		t.refuse(p, err)
 		return
 	}
-	p.is.StartNano, p.verified, p.since = nano, true, time.Now()
+	p.is.StartNano, p.is.Checked, p.verified, p.since = nano, 1, true, time.Now()
 	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
 		t.Logger.Error("telling the programs about a process", zap.Error(err))
 		return
@@ -139,6 +141,23 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 }
 
 var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
+
+// errForeign: one receiver tells about one cluster.
+var errForeign = errors.New("it is a member of another cluster than that of the endpoints")
+
+// foreign tells whether the configured endpoints lead to other clusters only.
+func (t *tracer) foreign(p *process, answers []answer) bool {
+	known := false
+	for _, a := range answers {
+		if a.seed && a.code == codes.OK {
+			known = true
+			if a.cluster == p.cluster {
+				return false
+			}
+		}
+	}
+	return known && p.cluster != 0
+}
 
 // verify tells where the process's clock begins if all was read as it was.
 func (t *tracer) verify(p *process, c *checked) (int64, error) {
@@ -158,6 +177,9 @@ func (t *tracer) verify(p *process, c *checked) (int64, error) {
 			return 0, err
 		}
 		nanos = append(nanos, nano)
+	}
+	if t.foreign(p, c.answers) {
+		return 0, errForeign
 	}
 	slices.Sort(nanos)
 	return nanos[len(nanos)/2], nil

@@ -33,6 +33,8 @@ type Settings struct {
 	Operations  []string      // families that become records; empty: all
 	SlowRequest time.Duration // > 0
 	Sample      float64       // part of the fast reads under ModeAll, 0 to 1
+	Disk        bool          // syncs of etcd's files too
+	SlowSync    time.Duration // > 0
 	RingBytes   int           // a power of two
 	Rescan      time.Duration // how often processes are looked for
 	Interval    time.Duration // of metrics

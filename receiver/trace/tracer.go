@@ -35,6 +35,7 @@ type tracer struct {
 	assembler   *assembler
 	metrics     chan pmetric.Metrics // room for one
 	record      bpf.Record
+	disk        *bpf.Disk     // nil if syncs are not followed
 	outbox      *outbox       // nil without a logs pipeline
 	checks      chan *checked // of self-checks, which ask etcd and so take time
 	checking    map[int]*check
@@ -118,6 +119,10 @@ func (t *tracer) drain(now time.Time) {
 			t.Logger.Error("a record of the kernel cannot be read: this is a defect of the receiver", zap.Error(err))
 			return
 		}
+		if t.record.Kind == bpf.KindSync {
+			t.synced(&t.record, now)
+			return
+		}
 		t.assembler.take(&t.record, now)
 	})
 	if err != nil {
@@ -177,6 +182,7 @@ func (t *tracer) scan(ctx context.Context) {
 		if p.executable != nil && p.attachment == nil && time.Now().After(p.next) {
 			t.add(p)
 		}
+		t.followFiles(p)
 		t.check(ctx, p)
 	}
 }
@@ -210,7 +216,11 @@ func (t *tracer) refuse(p *process, reason error) {
 	p.next = time.Now().Add(p.delay)
 	if p.reason != reason.Error() {
 		p.reason = reason.Error()
-		t.Logger.Warn("requests of an etcd process are not traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(reason))
+		level := zap.WarnLevel
+		if errors.Is(reason, errForeign) {
+			level = zap.DebugLevel
+		}
+		t.Logger.Log(level, "requests of an etcd process are not traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.Error(reason))
 	}
 	t.Report(p.PID, reason)
 }
