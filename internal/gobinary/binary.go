@@ -9,7 +9,7 @@ import (
 )
 
 // Binary is an executable made by the Go toolchain. It holds a few hundred
-// kilobytes, 3 MB if it is position independent, and reads the rest on demand.
+// kilobytes, 2 MB more if it is position independent. The rest is read on demand.
 type Binary struct {
 	image  *image
 	module *moduledata

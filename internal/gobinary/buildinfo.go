@@ -80,10 +80,7 @@ func (m *image) readBuildInfo() (goVersion, modules string, _ error) {
 	var at uint64
 	candidates := 0
 	first := binary.LittleEndian.Uint64([]byte(magic))
-	err := m.scan(writable, func(addr, word uint64) error {
-		if word != first || addr%16 != 0 {
-			return nil
-		}
+	err := m.scan(writable, []uint64{first}, func(addr, _ uint64) error {
 		p := make([]byte, headerBytes)
 		err := m.read(p, addr)
 		if err == nil && bytes.HasPrefix(p, []byte(magic)) {

@@ -24,8 +24,7 @@ type Itab struct {
 }
 
 // Itabs returns the itabs of the interface types called interfaceName, which has
-// only the last element of the path of its package, like names in Type:
-// "etcdserverpb.isRequestOp_Request". They come in the order of their addresses.
+// the name of its package, not the path: "etcdserverpb.isRequestOp_Request". They come in the order of their addresses.
 //
 // No itab at all is no error: the program may have no such interface, or make
 // all of its tables at run time. Safe for concurrent use.

@@ -44,21 +44,21 @@ func (m *image) findModule() (*moduledata, error) {
 	if len(tables) == 0 {
 		return nil, fmt.Errorf("%w: no function table (pclntab) of Go 1.16 or later", ErrNotGo)
 	}
+	addrs := make([]uint64, len(tables))
+	for i, t := range tables {
+		addrs[i] = t.addr
+	}
 	var found *moduledata
 	candidates := 0
 	look := func(addr, word uint64) error {
-		i := slices.IndexFunc(tables, func(t pclntab) bool { return t.addr == word })
-		if i < 0 {
-			return nil
-		}
-		d, err := m.readModule(addr, tables[i])
+		d, err := m.readModule(addr, tables[slices.Index(addrs, word)])
 		if candidates++; d != nil || (candidates == maxCandidates && err == nil) {
 			found = d
 			return errFound
 		}
 		return err
 	}
-	if err := m.scan(writable, look); err != nil {
+	if err := m.scan(writable, addrs, look); err != nil {
 		return nil, fmt.Errorf("search the module data: %w", err)
 	}
 	if found == nil {

@@ -34,32 +34,26 @@ const (
 // names can be removed.
 func (m *image) findTables() ([]pclntab, error) {
 	var found []pclntab
+	candidates := 0
+	look := func(addr, word uint64) error {
+		t, ok, err := m.readTable(addr, tableFormat(word))
+		if ok {
+			found = append(found, t)
+		}
+		if candidates++; candidates == maxCandidates && err == nil {
+			return errFound
+		}
+		return err
+	}
 	// The two bytes behind the magic number are zero; the next are the unit of
 	// instruction lengths and the size of a pointer.
 	tail := uint64(m.arch.quantum())<<48 | 8<<56
-	candidates := 0
-	look := func(addr, word uint64) error {
-		if word&^0xffffffff != tail {
-			return nil
-		}
-		switch format := tableFormat(word); format {
-		case format116, format118, format120:
-			t, ok, err := m.readTable(addr, format)
-			if ok {
-				found = append(found, t)
-			}
-			if candidates++; candidates == maxCandidates && err == nil {
-				return errFound
-			}
-			return err
-		}
-		return nil
-	}
-	if err := m.scan(notExecutable, look); err != nil {
+	words := []uint64{tail | uint64(format116), tail | uint64(format118), tail | uint64(format120)}
+	if err := m.scan(notExecutable, words, look); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 { // some linkers put constants and code into one segment
-		if err := m.scan(executable, look); err != nil {
+		if err := m.scan(executable, words, look); err != nil {
 			return nil, err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // Type is a type that the program knows at run time.
 type Type struct {
-	Name string // with the last element of its package's path: "peer.Peer"
+	Name string // with the name of its package, not the path: "peer.Peer"
 	Addr uint64 // of its descriptor, as linked; an interface word of a value of this type
 	Kind reflect.Kind
 	Size uint64 // of a value, in bytes
@@ -41,8 +41,8 @@ func (t *Type) Field(name string) (_ Field, ok bool) {
 	return t.Fields[i], true
 }
 
-// Type returns the type called name, which has only the last element of the
-// path of its package: "etcdserverpb.PutRequest".
+// Type returns the type called name, which has the name of its package, not the
+// path: "etcdserverpb.PutRequest".
 //
 // So names collide; a struct that does not have all of the fields is passed
 // over. It returns ErrNotFound if no type is left, or its pointer type is

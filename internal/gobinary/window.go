@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // windowBytes is large enough to make system calls rare and small enough to
@@ -61,12 +62,12 @@ func (w *window) move(addr uint64) error {
 // errFound ends a scan, which then returns nil.
 var errFound = errors.New("found")
 
-// scan hands every aligned 8-byte word of the segments that want accepts to
-// visit, until that returns an error or maxScanBytes are read.
-func (m *image) scan(want func(segment) bool, visit func(addr, word uint64) error) error {
+// scan searches the segments of a kind for aligned 8-byte words. It calls visit
+// for each place until that returns an error or maxScanBytes are read.
+func (m *image) scan(kind func(segment) bool, words []uint64, visit func(addr, word uint64) error) error {
 	w, left := newWindow(m), uint64(maxScanBytes)
 	for _, s := range m.segments {
-		if !want(s) {
+		if !kind(s) {
 			continue
 		}
 		skew := -s.addr & 7 // to the first aligned word
@@ -81,11 +82,13 @@ func (m *image) scan(want func(segment) bool, visit func(addr, word uint64) erro
 			}
 			// The window may reach beyond size; a few words more do not matter.
 			for i := 0; i+8 <= len(w.bytes); i += 8 {
-				err := visit(addr+uint64(i), binary.LittleEndian.Uint64(w.bytes[i:]))
-				switch {
-				case errors.Is(err, errFound):
+				word := binary.LittleEndian.Uint64(w.bytes[i:])
+				if !slices.Contains(words, word) {
+					continue
+				}
+				if err := visit(addr+uint64(i), word); errors.Is(err, errFound) {
 					return nil
-				case err != nil:
+				} else if err != nil {
 					return err
 				}
 			}
