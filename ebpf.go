@@ -30,6 +30,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 	t := &trace.Tracer{
 		Settings: trace.Settings{
 			Mode: trace.Mode(c.Events.Mode), Operations: c.Operations, SlowRequest: c.Events.SlowThreshold, Sample: c.Events.SampleRatio,
+			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold,
 			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
 			Names: c.Processes.Names, PIDs: c.Processes.Pids,
 		},
@@ -77,6 +78,17 @@ var families = []string{"get", "put", "delete", "txn", "compact", "watch", "leas
 // shortestRescan: each time all processes of the host are looked at.
 const shortestRescan = 100 * time.Millisecond
 
+func slowThreshold(path string, t time.Duration) error {
+	switch {
+	case t <= 0:
+		return fmt.Errorf("%s %s is not positive; want for example 100ms", path, t)
+	case t < time.Microsecond:
+		return fmt.Errorf("%s %s is below 1µs; write a unit, for example 100ms", path, t)
+	default:
+		return nil
+	}
+}
+
 func validateEbpf(c *EbpfConfig) []error {
 	errs := []error{
 		oneOf("ebpf.mode", c.Mode, "auto", "required", "disabled"),
@@ -87,11 +99,7 @@ func validateEbpf(c *EbpfConfig) []error {
 			errs = append(errs, fmt.Errorf("ebpf.operations[%d] %q is unknown; want one of %s", i, o, strings.Join(families, ", ")))
 		}
 	}
-	if t := c.Events.SlowThreshold; t <= 0 {
-		errs = append(errs, fmt.Errorf("ebpf.events.slow_threshold %s is not positive; want for example 100ms", t))
-	} else if t < time.Microsecond {
-		errs = append(errs, fmt.Errorf("ebpf.events.slow_threshold %s is below 1µs; write a unit, for example 100ms", t))
-	}
+	errs = append(errs, slowThreshold("ebpf.events.slow_threshold", c.Events.SlowThreshold), slowThreshold("ebpf.disk.slow_threshold", c.Disk.SlowThreshold))
 	if r := c.Events.SampleRatio; !(r >= 0 && r <= 1) { // also NaN
 		errs = append(errs, fmt.Errorf("ebpf.events.sample_ratio %v is not between 0 and 1", r))
 	}

@@ -15,6 +15,8 @@ import (
 
 // EbpfConfig requests as etcd serves them, read from the kernel (Linux, amd64 and arm64).
 type EbpfConfig struct {
+	// Syncs of etcd's files to disk. The metric etcd.disk.sync.duration counts all of them; the event etcd.disk.sync tells of slow ones (logs pipeline).
+	Disk EbpfDiskConfig `mapstructure:"disk"`
 	// Which requests become log records (logs pipeline). The metrics count all of them.
 	Events EbpfEventsConfig `mapstructure:"events"`
 	// `auto`: where the kernel and the privileges allow it, else one line in the log says what is missing and the rest goes on. `required`: else the start fails. `disabled`: never.
@@ -32,10 +34,29 @@ type EbpfConfig struct {
 // NewDefaultEbpfConfig returns a new EbpfConfig with default values consistent with the annotations in the schema.
 func NewDefaultEbpfConfig() EbpfConfig {
 	return EbpfConfig{
+		Disk:           NewDefaultEbpfDiskConfig(),
 		Events:         NewDefaultEbpfEventsConfig(),
 		Mode:           "auto",
 		Processes:      NewDefaultEbpfProcessesConfig(),
 		RingBufferSize: 8388608,
+	}
+}
+
+// EbpfDiskConfig syncs of etcd's files to disk. The metric etcd.disk.sync.duration counts all of them; the event etcd.disk.sync tells of slow ones (logs pipeline).
+type EbpfDiskConfig struct {
+	// Whether syncs are followed. A kernel that cannot give them is one line in the log.
+	Enabled bool `mapstructure:"enabled"`
+	// A sync that takes as long becomes a log record.
+	SlowThreshold time.Duration `mapstructure:"slow_threshold"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultEbpfDiskConfig returns a new EbpfDiskConfig with default values consistent with the annotations in the schema.
+func NewDefaultEbpfDiskConfig() EbpfDiskConfig {
+	return EbpfDiskConfig{
+		Enabled:       true,
+		SlowThreshold: 100 * time.Millisecond,
 	}
 }
 

@@ -5,8 +5,9 @@
 // them: their maps, their links, the ring and the layout of its records.
 //
 //	etcd.bpf.c  functions of etcd (uprobes): requests.h, streams.h
+//	disk.bpf.c  syncs of etcd's files (tracepoints): syncs.h; who else writes: writers.h
 //	record.h    what the programs write into the ring
-//	process.h   what they are told: processes, and where things lie in an executable
+//	process.h   what they are told of processes; binary.h, where things lie in an executable
 //	go.h        how Go lies in registers and memory; peer.h, who asks
 //
 // The objects are committed, so that nobody who builds a collector needs clang;

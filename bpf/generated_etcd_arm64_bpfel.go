@@ -20,6 +20,7 @@ type etcdBinary struct {
 	TextAddr      uint64
 	TlsInfo       uint64
 	Deadline      uint64
+	PlainError    uint64
 	Wrapper       [4]uint64
 	PeerAuth      uint16
 	TlsPeers      uint16
@@ -88,7 +89,7 @@ type etcdFailure struct {
 	}
 	Code       uint32
 	MessageLen uint32
-	Message    [120]uint8
+	Message    [128]uint8
 }
 
 type etcdGoroutine struct {
@@ -159,7 +160,8 @@ type etcdProcess struct {
 	Bias      uint64
 	StartNano int64
 	Binary    uint32
-	Users     uint32
+	Users     uint16
+	Checked   uint16
 }
 
 type etcdRecordFlags uint32
@@ -230,6 +232,7 @@ type etcdServed struct {
 	RequestType uint64
 	Request     uint64
 	Response    uint64
+	Began       uint64
 	Number      int64
 	Flags       uint16
 	_           [6]byte
@@ -246,6 +249,7 @@ const (
 
 type etcdUser struct {
 	_        structs.HostLayout
+	Ktime    uint64
 	Len      uint8
 	Reserved [7]uint8
 	Name     [64]uint8

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "binary.h"
 #include "ring.h"
 
 struct go_interface {

@@ -20,6 +20,7 @@ const (
 	KindInner   = Kind(etcdRecordKindRECORD_INNER)
 	KindFailure = Kind(etcdRecordKindRECORD_FAILURE)
 	KindStream  = Kind(etcdRecordKindRECORD_STREAM)
+	KindSync    = Kind(etcdRecordKindRECORD_SYNC)
 )
 
 // Unknown is a number that a request does not have, or that could not be read.
@@ -29,7 +30,7 @@ const Unknown = -1
 // Slices lie in the bytes that were decoded.
 type Record struct {
 	Kind      Kind
-	Operation uint8 // Operation.Code; of KindInner 1 put, 2 range, 3 delete, 4 txn, 0 unknown
+	Operation uint8 // Operation.Code; of KindInner 1 put, 2 range, 3 delete, 4 txn, 0 unknown; of KindSync FileKind
 	PID, TID  uint32
 	Goroutine uint64 // 0 if it is not known
 	Time      uint64 // ns of CLOCK_MONOTONIC, at the end; of a stream at the start
@@ -54,6 +55,14 @@ type Record struct {
 	Index           uint32 // of KindInner, in its branch
 	Code            uint32 // of KindFailure: gRPC's
 	Message         []byte // likewise
+
+	// Of KindSync:
+	Duration uint64 // ns
+	Written  uint64 // bytes since the last sync of the file, 0 if it is not known
+	Device   uint32 // of the file system, as the kernel numbers it: see unix.Mkdev
+	Disk     uint32 // below it, for Disk.Writers; 0: none
+	Inode    uint64
+	Name     []byte // of the file, without folders
 }
 
 // Decode reads one record. It does not keep raw, but the record does, which is
@@ -70,6 +79,8 @@ func Decode(raw []byte, r *Record) error {
 		return decode(raw, r, decodeInner)
 	case KindFailure:
 		return decode(raw, r, decodeFailure)
+	case KindSync:
+		return decode(raw, r, decodeSync)
 	default:
 		return fmt.Errorf("a record of unknown kind %d", kind)
 	}
@@ -133,6 +144,15 @@ func decodeFailure(q *etcdFailure, _ []byte, r *Record) {
 		Kind: Kind(q.H.Kind), PID: q.H.Tgid, TID: q.H.Tid, Goroutine: q.H.Goroutine, Time: q.H.Ktime,
 		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 		Code: q.Code, Message: cut(q.Message[:], int(q.MessageLen)),
+	}
+}
+
+func decodeSync(q *diskSync, _ []byte, r *Record) {
+	*r = Record{
+		Kind: Kind(q.H.Kind), Operation: q.H.Operation, PID: q.H.Tgid, TID: q.H.Tid, Time: q.H.Ktime,
+		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
+		Duration: q.Duration, Written: q.Written, Device: q.Device, Disk: q.Disk, Inode: q.Inode,
+		Name: cut(q.Name[:], int(q.NameLen)),
 	}
 }
 

@@ -79,7 +79,7 @@ struct inner {
 	__u8 data[DATA_LARGE];
 };
 
-#define MESSAGE_MAX 120
+#define MESSAGE_MAX 128 /* the longest of etcd has 75 */
 
 struct failure {
 	struct header h;
@@ -96,8 +96,10 @@ struct sync {
 	struct header h; /* ktime is the end; operation is enum file_kind */
 	__u64 duration;	 /* ns */
 	__u64 inode;
-	__u64 written; /* bytes since the last sync of a file that only grows */
-	__u32 device;
+	__u64 written; /* bytes since the last sync of this file; 0: not known */
+	__u32 device;  /* of the file system, as the kernel numbers it */
+	__u32 disk;    /* below it, likewise; 0: none */
 	__u32 name_len;
+	__u32 reserved;
 	__u8 name[FILE_MAX];
 };

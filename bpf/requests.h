@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "distribution.h"
 #include "peer.h"
 
 /* A request that has been served, or has failed. */
@@ -20,47 +21,22 @@ struct served {
 	__u64 wall, ext;
 	__u64 request_type, request;
 	__u64 response;
+	__u64 began;  /* ns of CLOCK_MONOTONIC */
 	__s64 number; /* what op->number tells, where that is in no message */
 	__u16 flags;
 };
 
-/* Buckets of the durations of requests and syncs, ns: those of the histograms that leave. */
-#define BUCKETS 16
-const volatile __u64 bounds[BUCKETS] = {
-	100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 25000000,
-	50000000, 100000000, 250000000, 500000000, 1000000000, 2500000000, 5000000000, 10000000000,
-};
-
-struct distribution_key {
-	__u32 tgid;
-	__u8 kind; /* enum record_kind */
-	__u8 operation;
-	__u16 reserved;
-};
-
-struct distribution {
-	__u64 sum; /* ns */
-	__u64 count[BUCKETS + 1];
-};
-
-/* All that succeeds is counted here, whether it leaves as a record or not. What fails leaves always. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, PROCESSES_MAX * 64);
-	__type(key, struct distribution_key);
-	__type(value, struct distribution);
-} distributions SEC(".maps");
-
 const volatile __u64 slow_request = 100000000; /* ns */
 const volatile __u32 sample_below = 0;	       /* of 2^32: a fast read leaves if its random number is below */
 
-/* The user of the request that this goroutine is at. */
+/* The user of the request that this goroutine is at, or was at: one that did not leave has left it here. */
 struct goroutine {
 	__u32 tgid, reserved;
 	__u64 g;
 };
 
 struct user {
+	__u64 ktime;
 	__u8 len;
 	__u8 reserved[7];
 	__u8 name[NAME_MAX];
@@ -73,6 +49,9 @@ struct {
 	__type(value, struct user);
 } users SEC(".maps");
 
+/* How exactly the start of a request is known, ns. Between two requests of a goroutine lies far more. */
+#define CLOCKS_DIFFER 2000
+
 /* Requests of etcd 3.4 that are being served. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -80,24 +59,6 @@ struct {
 	__type(key, struct goroutine);
 	__type(value, struct served);
 } begun SEC(".maps");
-
-static __always_inline void distribute(__u32 tgid, __u8 kind, __u8 operation, __u64 duration)
-{
-	static const struct distribution empty;
-	struct distribution_key key = {.tgid = tgid, .kind = kind, .operation = operation};
-	struct distribution *d = bpf_map_lookup_elem(&distributions, &key);
-	if (!d) {
-		bpf_map_update_elem(&distributions, &key, &empty, BPF_NOEXIST);
-		d = bpf_map_lookup_elem(&distributions, &key);
-		if (!d)
-			return;
-	}
-	__u32 i = 0;
-	while (i < BUCKETS && duration > bounds[i])
-		i++;
-	__sync_fetch_and_add(&d->sum, duration);
-	__sync_fetch_and_add(&d->count[i & 31 & BUCKETS ? BUCKETS : i & 15], 1);
-}
 
 static __always_inline struct header header(struct pt_regs *ctx, __u8 kind, __u8 layout)
 {
@@ -146,11 +107,11 @@ static __always_inline bool take_request(struct request *r, const struct header 
 	struct goroutine g = {.tgid = h->tgid, .g = h->goroutine};
 	if (p->users) {
 		struct user *u = bpf_map_lookup_elem(&users, &g);
-		if (u) {
+		if (u && u->ktime + CLOCKS_DIFFER >= s->began) {
 			r->user_len = u->len;
 			__builtin_memcpy(r->user, u->name, NAME_MAX);
-			bpf_map_delete_elem(&users, &g);
 		}
+		bpf_map_delete_elem(&users, &g);
 	}
 	take_peer(r, s->ctx, b, p->bias);
 	return true;
@@ -249,13 +210,14 @@ static __noinline void finish(const struct header *head, struct served *s, const
 	struct operation_key key = {.type = s->request_type - p->bias, .binary = p->binary};
 	struct operation *op = bpf_map_lookup_elem(&operations, &key);
 	__u64 began = s->wall ? s->ext + p->start_nano : s->ext;
-	bool leaves = !op || op->emit;
+	s->began = began;
+	bool leaves = !op || op->emit || !p->checked;
 	if (!s->response) {
 		s->flags |= REQUEST_FAILED;
 		leaves = true;
 	}
 	if ((!s->wall || p->start_nano) && h.ktime >= began) {
-		if (s->response)
+		if (s->response && p->checked)
 			distribute(h.tgid, RECORD_REQUEST, op ? op->code : 0, h.ktime - began);
 		if (h.ktime - began >= slow_request) {
 			s->flags |= REQUEST_SLOW;
@@ -387,7 +349,7 @@ static __always_inline void fail(const struct header *h, __u32 code, const struc
 		return;
 	f->h = *h;
 	f->code = code;
-	f->message_len = message ? take_text(f->message, message, 64) : 0;
+	f->message_len = message ? take_text(f->message, message, MESSAGE_MAX) : 0;
 	submit(f);
 }
 
@@ -412,7 +374,17 @@ static __always_inline void on_failure(struct pt_regs *ctx, bool check)
 	fail(&h, code, &message);
 }
 
-/* status.FromContextError(err): for errors that are no gRPC status. */
+/* What gRPC makes of an error that is no status of its own: codes/codes.go. */
+enum code { CODE_CANCELLED = 1, CODE_UNKNOWN = 2, CODE_DEADLINE_EXCEEDED = 4 };
+
+/* context.Canceled is an error as any other but for its text. */
+static __always_inline bool is_canceled(const struct go_string *s)
+{
+	char text[16];
+	return s->len == sizeof text && take(text, sizeof text, s->data) && !__builtin_memcmp(text, "context canceled", sizeof text);
+}
+
+/* status.FromContextError(err): for errors that are no gRPC status, as those of locks and elections. */
 static __always_inline void on_context_error(struct pt_regs *ctx)
 {
 	struct process *p;
@@ -420,10 +392,17 @@ static __always_inline void on_context_error(struct pt_regs *ctx)
 	struct header h;
 	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_FAILURE, &h, &p, &b))
 		return;
-	__u64 type = take_word(GO_REG0(ctx) + 8);
 	end(&h, p, b, 0);
-	/* DEADLINE_EXCEEDED 4, else CANCELLED 1: etcd makes a status of all others. */
-	fail(&h, b->deadline && type == b->deadline + p->bias ? 4 : 1, 0);
+	__u64 type = take_word(GO_REG0(ctx) + 8);
+	struct go_string message = {};
+	__u32 code = CODE_UNKNOWN;
+	if (!type)
+		return;
+	if (type == b->deadline + p->bias)
+		code = CODE_DEADLINE_EXCEEDED;
+	else if (type == b->plain_error + p->bias && take(&message, sizeof message, GO_REG1(ctx)) && is_canceled(&message))
+		code = CODE_CANCELLED;
+	fail(&h, code, code == CODE_UNKNOWN ? &message : 0);
 }
 
 /* In etcdserver.(*EtcdServer).AuthInfoFromCtx, after authStore's has returned: AX is *auth.AuthInfo, Username at 0. */
@@ -436,6 +415,7 @@ static __always_inline void on_user(struct pt_regs *ctx)
 	struct header h;
 	if (!GO_REG0(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b) || !take(&name, sizeof name, GO_REG0(ctx)))
 		return;
+	u.ktime = h.ktime;
 	u.len = take_text(u.name, &name, NAME_MAX);
 	struct goroutine g = {.tgid = h.tgid, .g = h.goroutine};
 	bpf_map_update_elem(&users, &g, &u, BPF_ANY);

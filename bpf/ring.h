@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "process.h"
+#include "record.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

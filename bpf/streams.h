@@ -24,6 +24,7 @@ static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type
 	if (type == STREAM_WATCH)
 		parent = b->watch_stream == NONE ? 0 : take_word(parent + b->watch_stream + 8);
 	struct served s = {.ctx = parent, .request = request, .ext = h.ktime, .number = UNKNOWN, .flags = REQUEST_BY_KTIME};
+	s.began = ~0ULL; /* etcd has not asked who the user is yet: the one that is noted is of a request before */
 	if (type == STREAM_KEEPALIVE) {
 		s.number = request;
 		s.request = 0;

@@ -34,7 +34,7 @@ func NewCluster(settings Settings, discover bool) *Cluster {
 
 // Resolve finds out where the cluster is, again if it was asked before: a host
 // without etcd can have one a minute later. The connections to endpoints that
-// are still there stay.
+// are still there stay, but trust the authorities that are in the files now.
 func (c *Cluster) Resolve(ctx context.Context) (Target, error) {
 	target, err := c.settings.Resolve(ctx)
 	if err != nil {
@@ -46,6 +46,9 @@ func (c *Cluster) Resolve(ctx context.Context) (Target, error) {
 		return Target{}, ErrClosed
 	}
 	c.target, c.seeds = target, target.Endpoints
+	for _, conn := range c.conns {
+		conn.trust(target.TLS)
+	}
 	return target, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -35,16 +36,17 @@ const (
 // use; each is one call and obeys the deadline of its context.
 type Conn struct {
 	endpoint           Endpoint
-	tls                *tls.Config
 	username, password string
 	timeout            time.Duration
-	http               *http.Client
 	ctx                context.Context // ends with Close, so that Close need not wait for an Authenticate
 	cancel             context.CancelFunc
 
-	mu      sync.Mutex
+	transport atomic.Pointer[transport]
+
+	mu      sync.Mutex       // held while a call waits for a token
 	client  *clientv3.Client // nil until a call needed it
-	retired *clientv3.Client // the one before, whose token was refused; calls may still use it
+	over    *transport       // that client was made with
+	retired *clientv3.Client // the one before, whose token was refused or whose authorities are old; calls may still use it
 	closed  bool
 	// refused is the last login that etcd refused, and when.
 	refused   error
@@ -65,17 +67,41 @@ func (s Settings) NewConn(target Target, endpoint Endpoint) *Conn {
 		config = nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Conn{
-		endpoint: endpoint, tls: config,
-		ctx: ctx, cancel: cancel,
+	c := &Conn{
+		endpoint: endpoint,
+		ctx:      ctx, cancel: cancel,
 		username: s.Username, password: s.Password, timeout: s.Timeout,
-		http: &http.Client{Transport: &http.Transport{
-			TLSClientConfig: config,
-			// The member would spend CPU on compressing what mostly crosses loopback or a LAN.
-			DisableCompression: true,
-			MaxIdleConns:       1,
-			DialContext:        endpoint.dialer(),
-		}},
+	}
+	c.transport.Store(newTransport(endpoint, config))
+	return c
+}
+
+// transport is what connections are made with.
+type transport struct {
+	tls  *tls.Config // nil for a plain endpoint
+	http *http.Client
+}
+
+func newTransport(endpoint Endpoint, config *tls.Config) *transport {
+	return &transport{config, &http.Client{Transport: &http.Transport{
+		TLSClientConfig: config,
+		// The member would spend CPU on compressing what mostly crosses loopback or a LAN.
+		DisableCompression: true,
+		MaxIdleConns:       1,
+		DialContext:        endpoint.dialer(),
+	}}}
+}
+
+// trust has connections made anew if the authorities in config are others: a
+// tls.Config reads its certificate again, but not its authorities. Streams and
+// calls in flight go on.
+func (c *Conn) trust(config *tls.Config) {
+	before := c.transport.Load()
+	if before.tls == nil || config == nil || before.tls.RootCAs.Equal(config.RootCAs) {
+		return
+	}
+	if c.transport.CompareAndSwap(before, newTransport(c.endpoint, config)) {
+		before.http.CloseIdleConnections()
 	}
 }
 
@@ -98,6 +124,10 @@ func (c *Conn) Endpoint() Endpoint { return c.endpoint }
 func (c *Conn) grpc(ctx context.Context) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	over := c.transport.Load()
+	if c.over != over {
+		c.retireClient()
+	}
 	switch {
 	case c.closed:
 		return nil, ErrClosed
@@ -111,7 +141,7 @@ func (c *Conn) grpc(ctx context.Context) (*grpc.ClientConn, error) {
 	}
 	life, end := context.WithCancel(c.ctx) // of the client, which outlives ctx
 	release := context.AfterFunc(ctx, end)
-	client, err := clientv3.New(c.config(life))
+	client, err := clientv3.New(c.config(life, over.tls))
 	if err != nil {
 		end()
 		err = fmt.Errorf("connect to %s: %w", c.endpoint, err)
@@ -125,15 +155,15 @@ func (c *Conn) grpc(ctx context.Context) (*grpc.ClientConn, error) {
 		_ = client.Close()
 		return nil, context.Cause(ctx)
 	}
-	c.client = client
+	c.client, c.over = client, over
 	return client.ActiveConnection(), nil
 }
 
-func (c *Conn) config(ctx context.Context) clientv3.Config {
+func (c *Conn) config(ctx context.Context, security *tls.Config) clientv3.Config {
 	config := clientv3.Config{
 		Context:              ctx,
 		Endpoints:            []string{c.endpoint.String()},
-		TLS:                  c.tls,
+		TLS:                  security,
 		Username:             c.username,
 		Password:             c.password,
 		DialTimeout:          c.timeout, // bounds the first Authenticate
@@ -146,8 +176,8 @@ func (c *Conn) config(ctx context.Context) clientv3.Config {
 			MinConnectTimeout: c.timeout * 3 / 4,
 		}), grpc.WithUnaryInterceptor(callOnce)},
 	}
-	if c.tls != nil && c.tls.ServerName != "" {
-		named := namedCredentials{credentials.NewTLS(c.tls), c.tls.ServerName}
+	if security != nil && security.ServerName != "" {
+		named := namedCredentials{credentials.NewTLS(security), security.ServerName}
 		config.DialOptions = append(config.DialOptions, grpc.WithTransportCredentials(named))
 	}
 	return config
@@ -176,13 +206,33 @@ func (c *Conn) call(ctx context.Context, do func(*grpc.ClientConn) error) error 
 func (c *Conn) retire(conn *grpc.ClientConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.client == nil || c.client.ActiveConnection() != conn {
-		return // another call was first
+	if c.client != nil && c.client.ActiveConnection() == conn { // else another call was first
+		c.retireClient()
+	}
+}
+
+// retirement leaves calls in flight the time to end.
+const retirement = time.Minute
+
+// retireClient wants c.mu to be held. The client is closed when no call uses it any
+// more: with old authorities it would try in vain to connect, again and again.
+func (c *Conn) retireClient() {
+	if c.client == nil {
+		return
 	}
 	if c.retired != nil {
 		_ = c.retired.Close()
 	}
-	c.client, c.retired = nil, c.client
+	before := c.client
+	c.client, c.retired = nil, before
+	time.AfterFunc(retirement, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.retired == before {
+			c.retired = nil
+			_ = before.Close()
+		}
+	})
 }
 
 // callOnce takes the place of clientv3's interceptor, which would renew tokens.
@@ -268,7 +318,7 @@ func (c *Conn) Range(ctx context.Context, request *pb.RangeRequest) (answer *pb.
 // fresh: a stream keeps the token it was opened with, also when that has expired
 // (measured on 3.5.35 and 3.6.16). Call end to close it, which ends its streams.
 func (c *Conn) Dial(ctx context.Context) (conn *grpc.ClientConn, end func(), err error) {
-	client, err := clientv3.New(c.config(ctx))
+	client, err := clientv3.New(c.config(ctx, c.transport.Load().tls))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to %s: %w", c.endpoint, err)
 	}
@@ -281,7 +331,7 @@ func (c *Conn) Metrics(ctx context.Context) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, err := c.http.Do(request)
+	response, err := c.transport.Load().http.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +349,7 @@ func (c *Conn) Close() error {
 	clients := []*clientv3.Client{c.client, c.retired}
 	c.client, c.retired, c.closed = nil, nil, true
 	c.mu.Unlock()
-	c.http.CloseIdleConnections()
+	c.transport.Load().http.CloseIdleConnections()
 	var errs []error
 	for _, client := range clients {
 		if client != nil {

@@ -63,6 +63,11 @@ func IsDenied(err error) bool {
 	return false
 }
 
+// IsUntrusted tells whether the server's certificate was refused on our side.
+func IsUntrusted(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "failed to verify certificate")
+}
+
 // isStaleToken tells whether etcd does not know the token of a call (any more).
 func isStaleToken(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "invalid auth token") || strings.Contains(err.Error(), "revision of auth store is old"))

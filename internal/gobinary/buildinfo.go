@@ -18,6 +18,7 @@ type Build struct {
 	GoVersion string            // "go1.19.9"
 	Arch      string            // "amd64" or "arm64"
 	PIE       bool              // position independent: addresses need the load address of the process
+	Base      uint64            // where the file's first byte is as linked; 0 for most PIE, 0x400000 for those of Go 1.26
 	Settings  map[string]string // of the go command, such as "CGO_ENABLED"; Go 1.18 and later
 
 	// EtcdVersion is "3.5.9", "" if the file does not say: Debian's builds have
@@ -34,7 +35,7 @@ func (m *image) readBuild() (Build, error) {
 	if err != nil {
 		return Build{}, err
 	}
-	b := Build{GoVersion: goVersion, Arch: string(m.arch), PIE: m.pie, Settings: map[string]string{}}
+	b := Build{GoVersion: goVersion, Arch: string(m.arch), PIE: m.pie, Base: m.segments[0].addr - m.segments[0].offset, Settings: map[string]string{}}
 	info, err := debug.ParseBuildInfo(modules)
 	if err != nil {
 		return b, nil // a version of the text to come; nothing depends on it

@@ -30,7 +30,7 @@ func (c *Cluster) args(m *Member, members []*Member, state string) []string {
 	}
 	if c.tls != nil {
 		args = append(args, "--client-cert-auth", "--trusted-ca-file="+c.tls.CAFile,
-			"--cert-file="+c.tls.serverCertFile, "--key-file="+c.tls.serverKeyFile)
+			"--cert-file="+c.tls.ServerCertFile, "--key-file="+c.tls.ServerKeyFile)
 	}
 	return append(args, c.cfg.ExtraArgs...)
 }

@@ -87,7 +87,7 @@ func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		}
 	}()
 	if cfg.TLS {
-		if c.tls, err = newTLS(filepath.Join(c.dir, "tls")); err != nil {
+		if c.tls, err = NewTLS(filepath.Join(c.dir, "tls")); err != nil {
 			return nil, err
 		}
 	}

@@ -25,22 +25,23 @@ type TLS struct {
 	CAFile string
 	// CertFile and KeyFile are a client's certificate, with the common name "client", and its key.
 	CertFile, KeyFile string
+	// ServerCertFile and ServerKeyFile are the members' certificate, for localhost and 127.0.0.1, and its key.
+	ServerCertFile, ServerKeyFile string
 
-	serverCertFile, serverKeyFile string
-	config                        *tls.Config
+	config *tls.Config
 }
 
 // Config gives a configuration for a client, with the client certificate. The caller owns it.
 func (t *TLS) Config() *tls.Config { return t.config.Clone() }
 
-// newTLS makes an authority, a certificate for the members and one for clients in dir.
-func newTLS(dir string) (*TLS, error) {
+// NewTLS makes an authority, a certificate for the members and one for clients in dir.
+func NewTLS(dir string) (*TLS, error) {
 	t := &TLS{
 		CAFile:         filepath.Join(dir, "ca.pem"),
 		CertFile:       filepath.Join(dir, "client.pem"),
 		KeyFile:        filepath.Join(dir, "client-key.pem"),
-		serverCertFile: filepath.Join(dir, "server.pem"),
-		serverKeyFile:  filepath.Join(dir, "server-key.pem"),
+		ServerCertFile: filepath.Join(dir, "server.pem"),
+		ServerKeyFile:  filepath.Join(dir, "server-key.pem"),
 	}
 	if err := t.create(dir); err != nil {
 		return nil, fmt.Errorf("create TLS material: %w", err)
@@ -77,7 +78,7 @@ func (t *TLS) create(dir string) error {
 	if err := authority.write(t.CAFile, ""); err != nil {
 		return err
 	}
-	if err := serverPair.write(t.serverCertFile, t.serverKeyFile); err != nil {
+	if err := serverPair.write(t.ServerCertFile, t.ServerKeyFile); err != nil {
 		return err
 	}
 	if err := clientPair.write(t.CertFile, t.KeyFile); err != nil {

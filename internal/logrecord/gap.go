@@ -24,12 +24,13 @@ type Gap struct {
 	Reason metadata.AttributeEtcdGapReason
 }
 
-// Gap appends the record of a gap. It tells false if the user switched it off.
-func (b *Batch) Gap(g Gap) bool {
+// Gap appends the record of a gap in the changes of a prefix. It tells false if the
+// user switched it off.
+func (b *Batch) Gap(prefix string, g Gap) bool {
 	if !b.format.Events.EtcdWatchGap.Enabled {
 		return false
 	}
-	lr := b.add("etcd.watch.gap", plog.SeverityNumberWarn, 6)
+	lr := b.add("etcd.watch.gap", plog.SeverityNumberWarn, 7)
 	attrs := lr.Attributes()
 	attrs.PutStr("etcd.gap.source", metadata.AttributeEtcdGapSourceWatch.String())
 	attrs.PutStr("etcd.gap.reason", g.Reason.String())
@@ -45,8 +46,9 @@ func (b *Batch) Gap(g Gap) bool {
 	if g.Count != 0 {
 		attrs.PutInt("etcd.gap.count", int64(g.Count))
 	}
+	shown := putPrefix(attrs, prefix)
 
-	s := append(b.scratch, g.missing()...)
+	s := appendOf(append(b.scratch, g.missing()...), shown)
 	s = fmt.Appendf(s, " missing: %s", g.Reason)
 	if g.Next != 0 {
 		s = fmt.Appendf(s, "; the stream goes on at %d", g.Next)

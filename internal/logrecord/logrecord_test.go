@@ -85,23 +85,28 @@ var samples = map[string]func(*Format, *Batch){
 		f.Values.Policy = redact.Text
 		existing(b, put("db.example.com", ""), Resync)
 	},
-	"exists none":     func(f *Format, b *Batch) { f.Values.Policy = redact.None; existing(b, put("hello", ""), Snapshot) },
-	"snapshot":        func(_ *Format, b *Batch) { b.Snapshot(Snapshot, 678, 12345) },
-	"snapshot resync": func(_ *Format, b *Batch) { b.Snapshot(Resync, 678, 12) },
+	"exists none":                 func(f *Format, b *Batch) { f.Values.Policy = redact.None; existing(b, put("hello", ""), Snapshot) },
+	"snapshot":                    func(_ *Format, b *Batch) { b.Snapshot("", Snapshot, 678, 12345) },
+	"snapshot resync":             func(_ *Format, b *Batch) { b.Snapshot("", Resync, 678, 12) },
+	"snapshot of a prefix":        func(_ *Format, b *Batch) { b.Snapshot("/app/", Snapshot, 678, 12345) },
+	"snapshot resync of a prefix": func(_ *Format, b *Batch) { b.Snapshot("/app/", Resync, 678, 12) },
+	"gap of a prefix": func(_ *Format, b *Batch) {
+		b.Gap("/app/\xff", Gap{From: 100, To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCompacted})
+	},
 	"gap compacted": func(_ *Format, b *Batch) {
-		b.Gap(Gap{From: 100, To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCompacted})
+		b.Gap("", Gap{From: 100, To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCompacted})
 	},
 	"gap refused": func(_ *Format, b *Batch) {
-		b.Gap(Gap{From: 100, To: 250, Count: 7, Reason: metadata.AttributeEtcdGapReasonRefused})
+		b.Gap("", Gap{From: 100, To: 250, Count: 7, Reason: metadata.AttributeEtcdGapReasonRefused})
 	},
 	"gap history changed": func(_ *Format, b *Batch) {
-		b.Gap(Gap{From: 100, Reason: metadata.AttributeEtcdGapReasonHistoryChanged})
+		b.Gap("", Gap{From: 100, Reason: metadata.AttributeEtcdGapReasonHistoryChanged})
 	},
 	"gap checkpoint lost": func(_ *Format, b *Batch) {
-		b.Gap(Gap{To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
+		b.Gap("", Gap{To: 250, Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
 	},
 	"gap of unknown range": func(_ *Format, b *Batch) {
-		b.Gap(Gap{Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
+		b.Gap("", Gap{Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
 	},
 	"leader changed":       func(_ *Format, b *Batch) { b.LeaderChanged(n1, n2, 5) },
 	"leader lost":          func(_ *Format, b *Batch) { b.LeaderChanged(n1, Member{}, 5) },
@@ -116,8 +121,21 @@ var samples = map[string]func(*Format, *Batch){
 		b.MemberReachable(n1, etcdclient.Endpoint{Scheme: "unix", Path: "/run/etcd.sock"}, time.Second)
 	},
 	"version changed": func(_ *Format, b *Batch) { b.VersionChanged(n1, "3.5.35", "3.6.16") },
-	"alarm raised":    func(_ *Format, b *Batch) { b.AlarmRaised(n1, metadata.AttributeEtcdAlarmTypeNospace) },
-	"alarm cleared":   func(_ *Format, b *Batch) { b.AlarmCleared(n1, metadata.AttributeEtcdAlarmTypeCorrupt) },
+	"sync wal": func(_ *Format, b *Batch) {
+		b.SlowSync(&Sync{
+			Type: metadata.AttributeEtcdFileTypeWal, Name: "0000000000000001-0000000000000abc.wal", Start: time.Unix(1700000000, 0),
+			Duration: 212 * time.Millisecond, Size: 98 << 10, ThreadID: 4712,
+			Writers: []Writer{{"dd", 4711, 120 << 20}, {"kworker/u8:2", 33, 64 << 10}},
+		})
+	},
+	"sync backend": func(_ *Format, b *Batch) {
+		b.SlowSync(&Sync{Type: metadata.AttributeEtcdFileTypeBackend, Name: "db", Duration: 1234567 * time.Microsecond, Size: 3 << 19})
+	},
+	"sync other": func(_ *Format, b *Batch) {
+		b.SlowSync(&Sync{Type: metadata.AttributeEtcdFileTypeOther, Name: "0.tmp", Duration: 212 * time.Millisecond, Size: Absent})
+	},
+	"alarm raised":  func(_ *Format, b *Batch) { b.AlarmRaised(n1, metadata.AttributeEtcdAlarmTypeNospace) },
+	"alarm cleared": func(_ *Format, b *Batch) { b.AlarmCleared(n1, metadata.AttributeEtcdAlarmTypeCorrupt) },
 	"member status": func(_ *Format, b *Batch) {
 		b.MemberStatus(n1, Status{
 			State: metadata.AttributeEtcdMemberStateHealthy, Role: metadata.AttributeEtcdMemberRoleLeader, Version: "3.6.16",

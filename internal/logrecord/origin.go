@@ -26,24 +26,27 @@ const (
 // String is the value of the attribute etcd.kv.origin, "" for Watch.
 func (o Origin) String() string { return metadata.AttributeEtcdKvOrigin(o).String() }
 
-// Snapshot appends the record that ends the existing keys of a read: all of them
+// Snapshot appends the record that ends the existing keys of a prefix: all of them
 // were told, as of that revision. It tells false if the user switched it off.
-func (b *Batch) Snapshot(origin Origin, revision int64, keys int) bool {
+func (b *Batch) Snapshot(prefix string, origin Origin, revision int64, keys int) bool {
 	if !b.format.Events.EtcdWatchSnapshot.Enabled {
 		return false
 	}
-	lr := b.add("etcd.watch.snapshot", plog.SeverityNumberInfo, 3)
+	lr := b.add("etcd.watch.snapshot", plog.SeverityNumberInfo, 4)
 	attrs := lr.Attributes()
 	attrs.PutStr("etcd.kv.origin", origin.String())
 	attrs.PutInt("etcd.snapshot.count", int64(keys))
 	attrs.PutInt("etcd.snapshot.revision", revision)
+	shown := putPrefix(attrs, prefix)
 
 	s := strconv.AppendInt(b.scratch, int64(keys), 10)
 	if origin == Resync {
-		s = append(s, " keys that changed in the gap told as of revision "...)
+		s = appendOf(append(s, " keys"...), shown)
+		s = append(s, " that changed in the gap"...)
 	} else {
-		s = append(s, " existing keys told as of revision "...)
+		s = appendOf(append(s, " existing keys"...), shown)
 	}
+	s = append(s, " told as of revision "...)
 	b.say(lr, strconv.AppendInt(s, revision, 10))
 	return true
 }

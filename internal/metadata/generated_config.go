@@ -1201,6 +1201,7 @@ func (ec *EventConfig) Unmarshal(parser *confmap.Conf) error {
 type EventsConfig struct {
 	EtcdAlarmCleared       EventConfig `mapstructure:"etcd.alarm.cleared"`
 	EtcdAlarmRaised        EventConfig `mapstructure:"etcd.alarm.raised"`
+	EtcdDiskSync           EventConfig `mapstructure:"etcd.disk.sync"`
 	EtcdKvDelete           EventConfig `mapstructure:"etcd.kv.delete"`
 	EtcdKvPut              EventConfig `mapstructure:"etcd.kv.put"`
 	EtcdLeaderChanged      EventConfig `mapstructure:"etcd.leader.changed"`
@@ -1233,6 +1234,9 @@ func DefaultEventsConfig() EventsConfig {
 			Enabled: true,
 		},
 		EtcdAlarmRaised: EventConfig{
+			Enabled: true,
+		},
+		EtcdDiskSync: EventConfig{
 			Enabled: true,
 		},
 		EtcdKvDelete: EventConfig{

@@ -91,6 +91,48 @@ func newEventEtcdAlarmRaised(cfg EventConfig) eventEtcdAlarmRaised {
 	return e
 }
 
+type eventEtcdDiskSync struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdDiskSync) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdDiskWritersAttributeValue []any, etcdFileTypeAttributeValue string, etcdSyncDurationAttributeValue float64, etcdSyncSizeAttributeValue int64, eventNameAttributeValue string, fileNameAttributeValue string, threadIDAttributeValue int64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.disk.sync")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutEmptySlice("etcd.disk.writers").FromRaw(etcdDiskWritersAttributeValue)
+	dp.Attributes().PutStr("etcd.file.type", etcdFileTypeAttributeValue)
+	dp.Attributes().PutDouble("etcd.sync.duration", etcdSyncDurationAttributeValue)
+	dp.Attributes().PutInt("etcd.sync.size", etcdSyncSizeAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("file.name", fileNameAttributeValue)
+	dp.Attributes().PutInt("thread.id", threadIDAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdDiskSync) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdDiskSync(cfg EventConfig) eventEtcdDiskSync {
+	e := eventEtcdDiskSync{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
 type eventEtcdKvDelete struct {
 	data   plog.LogRecordSlice // data buffer for generated log records.
 	config EventConfig         // event config provided by user.
@@ -1165,7 +1207,7 @@ type eventEtcdWatchGap struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdWatchGap) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapNextRevisionAttributeValue int64, etcdGapReasonAttributeValue string, etcdGapSourceAttributeValue string, etcdGapToRevisionAttributeValue int64, eventNameAttributeValue string) {
+func (e *eventEtcdWatchGap) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapNextRevisionAttributeValue int64, etcdGapReasonAttributeValue string, etcdGapSourceAttributeValue string, etcdGapToRevisionAttributeValue int64, etcdWatchPrefixAttributeValue string, eventNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -1183,6 +1225,7 @@ func (e *eventEtcdWatchGap) recordEvent(ctx context.Context, timestamp pcommon.T
 	dp.Attributes().PutStr("etcd.gap.reason", etcdGapReasonAttributeValue)
 	dp.Attributes().PutStr("etcd.gap.source", etcdGapSourceAttributeValue)
 	dp.Attributes().PutInt("etcd.gap.to_revision", etcdGapToRevisionAttributeValue)
+	dp.Attributes().PutStr("etcd.watch.prefix", etcdWatchPrefixAttributeValue)
 	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
 
 }
@@ -1207,7 +1250,7 @@ type eventEtcdWatchSnapshot struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdWatchSnapshot) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKvOriginAttributeValue string, etcdSnapshotCountAttributeValue int64, etcdSnapshotRevisionAttributeValue int64, eventNameAttributeValue string) {
+func (e *eventEtcdWatchSnapshot) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKvOriginAttributeValue string, etcdSnapshotCountAttributeValue int64, etcdSnapshotRevisionAttributeValue int64, etcdWatchPrefixAttributeValue string, eventNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -1222,6 +1265,7 @@ func (e *eventEtcdWatchSnapshot) recordEvent(ctx context.Context, timestamp pcom
 	dp.Attributes().PutStr("etcd.kv.origin", etcdKvOriginAttributeValue)
 	dp.Attributes().PutInt("etcd.snapshot.count", etcdSnapshotCountAttributeValue)
 	dp.Attributes().PutInt("etcd.snapshot.revision", etcdSnapshotRevisionAttributeValue)
+	dp.Attributes().PutStr("etcd.watch.prefix", etcdWatchPrefixAttributeValue)
 	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
 
 }
@@ -1252,6 +1296,7 @@ type LogsBuilder struct {
 	resourceAttributeExcludeFilter map[string]filter.Filter
 	eventEtcdAlarmCleared          eventEtcdAlarmCleared
 	eventEtcdAlarmRaised           eventEtcdAlarmRaised
+	eventEtcdDiskSync              eventEtcdDiskSync
 	eventEtcdKvDelete              eventEtcdKvDelete
 	eventEtcdKvPut                 eventEtcdKvPut
 	eventEtcdLeaderChanged         eventEtcdLeaderChanged
@@ -1291,6 +1336,7 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 		buildInfo:                      settings.BuildInfo,
 		eventEtcdAlarmCleared:          newEventEtcdAlarmCleared(lbc.Events.EtcdAlarmCleared),
 		eventEtcdAlarmRaised:           newEventEtcdAlarmRaised(lbc.Events.EtcdAlarmRaised),
+		eventEtcdDiskSync:              newEventEtcdDiskSync(lbc.Events.EtcdDiskSync),
 		eventEtcdKvDelete:              newEventEtcdKvDelete(lbc.Events.EtcdKvDelete),
 		eventEtcdKvPut:                 newEventEtcdKvPut(lbc.Events.EtcdKvPut),
 		eventEtcdLeaderChanged:         newEventEtcdLeaderChanged(lbc.Events.EtcdLeaderChanged),
@@ -1418,6 +1464,7 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	ils.Scope().SetVersion(lb.buildInfo.Version)
 	lb.eventEtcdAlarmCleared.emit(ils.LogRecords())
 	lb.eventEtcdAlarmRaised.emit(ils.LogRecords())
+	lb.eventEtcdDiskSync.emit(ils.LogRecords())
 	lb.eventEtcdKvDelete.emit(ils.LogRecords())
 	lb.eventEtcdKvPut.emit(ils.LogRecords())
 	lb.eventEtcdLeaderChanged.emit(ils.LogRecords())
@@ -1486,6 +1533,11 @@ func (lb *LogsBuilder) RecordEtcdAlarmClearedEvent(ctx context.Context, timestam
 // RecordEtcdAlarmRaisedEvent adds a log record of etcd.alarm.raised event.
 func (lb *LogsBuilder) RecordEtcdAlarmRaisedEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdAlarmTypeAttributeValue AttributeEtcdAlarmType, etcdMemberIDAttributeValue string, etcdMemberNameAttributeValue string, eventNameAttributeValue string) {
 	lb.eventEtcdAlarmRaised.recordEvent(ctx, timestamp, etcdAlarmTypeAttributeValue.String(), etcdMemberIDAttributeValue, etcdMemberNameAttributeValue, eventNameAttributeValue)
+}
+
+// RecordEtcdDiskSyncEvent adds a log record of etcd.disk.sync event.
+func (lb *LogsBuilder) RecordEtcdDiskSyncEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdDiskWritersAttributeValue []any, etcdFileTypeAttributeValue AttributeEtcdFileType, etcdSyncDurationAttributeValue float64, etcdSyncSizeAttributeValue int64, eventNameAttributeValue string, fileNameAttributeValue string, threadIDAttributeValue int64) {
+	lb.eventEtcdDiskSync.recordEvent(ctx, timestamp, etcdDiskWritersAttributeValue, etcdFileTypeAttributeValue.String(), etcdSyncDurationAttributeValue, etcdSyncSizeAttributeValue, eventNameAttributeValue, fileNameAttributeValue, threadIDAttributeValue)
 }
 
 // RecordEtcdKvDeleteEvent adds a log record of etcd.kv.delete event.
@@ -1599,11 +1651,11 @@ func (lb *LogsBuilder) RecordEtcdVersionChangedEvent(ctx context.Context, timest
 }
 
 // RecordEtcdWatchGapEvent adds a log record of etcd.watch.gap event.
-func (lb *LogsBuilder) RecordEtcdWatchGapEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapNextRevisionAttributeValue int64, etcdGapReasonAttributeValue AttributeEtcdGapReason, etcdGapSourceAttributeValue AttributeEtcdGapSource, etcdGapToRevisionAttributeValue int64, eventNameAttributeValue string) {
-	lb.eventEtcdWatchGap.recordEvent(ctx, timestamp, etcdGapCountAttributeValue, etcdGapFromRevisionAttributeValue, etcdGapNextRevisionAttributeValue, etcdGapReasonAttributeValue.String(), etcdGapSourceAttributeValue.String(), etcdGapToRevisionAttributeValue, eventNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdWatchGapEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdGapCountAttributeValue int64, etcdGapFromRevisionAttributeValue int64, etcdGapNextRevisionAttributeValue int64, etcdGapReasonAttributeValue AttributeEtcdGapReason, etcdGapSourceAttributeValue AttributeEtcdGapSource, etcdGapToRevisionAttributeValue int64, etcdWatchPrefixAttributeValue string, eventNameAttributeValue string) {
+	lb.eventEtcdWatchGap.recordEvent(ctx, timestamp, etcdGapCountAttributeValue, etcdGapFromRevisionAttributeValue, etcdGapNextRevisionAttributeValue, etcdGapReasonAttributeValue.String(), etcdGapSourceAttributeValue.String(), etcdGapToRevisionAttributeValue, etcdWatchPrefixAttributeValue, eventNameAttributeValue)
 }
 
 // RecordEtcdWatchSnapshotEvent adds a log record of etcd.watch.snapshot event.
-func (lb *LogsBuilder) RecordEtcdWatchSnapshotEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdSnapshotCountAttributeValue int64, etcdSnapshotRevisionAttributeValue int64, eventNameAttributeValue string) {
-	lb.eventEtcdWatchSnapshot.recordEvent(ctx, timestamp, etcdKvOriginAttributeValue.String(), etcdSnapshotCountAttributeValue, etcdSnapshotRevisionAttributeValue, eventNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdWatchSnapshotEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdSnapshotCountAttributeValue int64, etcdSnapshotRevisionAttributeValue int64, etcdWatchPrefixAttributeValue string, eventNameAttributeValue string) {
+	lb.eventEtcdWatchSnapshot.recordEvent(ctx, timestamp, etcdKvOriginAttributeValue.String(), etcdSnapshotCountAttributeValue, etcdSnapshotRevisionAttributeValue, etcdWatchPrefixAttributeValue, eventNameAttributeValue)
 }

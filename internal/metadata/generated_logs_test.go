@@ -142,6 +142,9 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordEtcdAlarmRaisedEvent(ctx, timestamp, AttributeEtcdAlarmTypeNospace, "etcd.member.id-val", "etcd.member.name-val", "event.name-val")
 			defaultEventsCount++
 			allEventsCount++
+			lb.RecordEtcdDiskSyncEvent(ctx, timestamp, []any{"etcd.disk.writers-item1", "etcd.disk.writers-item2"}, AttributeEtcdFileTypeWal, 18.100000, 14, "event.name-val", "file.name-val", 9)
+			defaultEventsCount++
+			allEventsCount++
 			lb.RecordEtcdKvDeleteEvent(ctx, timestamp, "etcd.key-val", 23, 20, 25, "etcd.kv.prev_value-val", AttributeEtcdKvPrevValueEncodingBase64, "etcd.kv.prev_value_hash-val", 23, true, 17, "etcd.lease.id-val", "event.name-val", "log.record.uid-val")
 			defaultEventsCount++
 			allEventsCount++
@@ -208,10 +211,10 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordEtcdVersionChangedEvent(ctx, timestamp, "etcd.member.id-val", "etcd.member.name-val", "etcd.member.prev_version-val", "etcd.member.version-val", "event.name-val")
 			defaultEventsCount++
 			allEventsCount++
-			lb.RecordEtcdWatchGapEvent(ctx, timestamp, 14, 22, 22, AttributeEtcdGapReasonCompacted, AttributeEtcdGapSourceWatch, 20, "event.name-val")
+			lb.RecordEtcdWatchGapEvent(ctx, timestamp, 14, 22, 22, AttributeEtcdGapReasonCompacted, AttributeEtcdGapSourceWatch, 20, "etcd.watch.prefix-val", "event.name-val")
 			defaultEventsCount++
 			allEventsCount++
-			lb.RecordEtcdWatchSnapshotEvent(ctx, timestamp, AttributeEtcdKvOriginSnapshot, 19, 22, "event.name-val")
+			lb.RecordEtcdWatchSnapshotEvent(ctx, timestamp, AttributeEtcdKvOriginSnapshot, 19, 22, "etcd.watch.prefix-val", "event.name-val")
 
 			rb := lb.NewResourceBuilder()
 			rb.SetEtcdClusterID("etcd.cluster.id-val")
@@ -283,6 +286,34 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())
+				case "etcd.disk.sync":
+					assert.False(t, validatedEvents["etcd.disk.sync"], "Found a duplicate in the events slice: etcd.disk.sync")
+					validatedEvents["etcd.disk.sync"] = true
+					lr := lrs.At(i)
+					assert.Equal(t, timestamp, lr.Timestamp())
+					assert.Equal(t, pcommon.TraceID(traceID), lr.TraceID())
+					assert.Equal(t, pcommon.SpanID(spanID), lr.SpanID())
+					attrVal, ok := lr.Attributes().Get("etcd.disk.writers")
+					assert.True(t, ok)
+					assert.Equal(t, []any{"etcd.disk.writers-item1", "etcd.disk.writers-item2"}, attrVal.Slice().AsRaw())
+					attrVal, ok = lr.Attributes().Get("etcd.file.type")
+					assert.True(t, ok)
+					assert.Equal(t, "wal", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("etcd.sync.duration")
+					assert.True(t, ok)
+					assert.Equal(t, 18.100000, attrVal.Double())
+					attrVal, ok = lr.Attributes().Get("etcd.sync.size")
+					assert.True(t, ok)
+					assert.EqualValues(t, 14, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("event.name")
+					assert.True(t, ok)
+					assert.Equal(t, "event.name-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("file.name")
+					assert.True(t, ok)
+					assert.Equal(t, "file.name-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("thread.id")
+					assert.True(t, ok)
+					assert.EqualValues(t, 9, attrVal.Int())
 				case "etcd.kv.delete":
 					assert.False(t, validatedEvents["etcd.kv.delete"], "Found a duplicate in the events slice: etcd.kv.delete")
 					validatedEvents["etcd.kv.delete"] = true
@@ -1359,6 +1390,9 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("etcd.gap.to_revision")
 					assert.True(t, ok)
 					assert.EqualValues(t, 20, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("etcd.watch.prefix")
+					assert.True(t, ok)
+					assert.Equal(t, "etcd.watch.prefix-val", attrVal.Str())
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())
@@ -1378,6 +1412,9 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("etcd.snapshot.revision")
 					assert.True(t, ok)
 					assert.EqualValues(t, 22, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("etcd.watch.prefix")
+					assert.True(t, ok)
+					assert.Equal(t, "etcd.watch.prefix-val", attrVal.Str())
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())

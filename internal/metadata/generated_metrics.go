@@ -46,6 +46,36 @@ var MapAttributeEtcdAlarmType = map[string]AttributeEtcdAlarmType{
 	"corrupt": AttributeEtcdAlarmTypeCorrupt,
 }
 
+// AttributeEtcdFileType specifies the value etcd.file.type attribute.
+type AttributeEtcdFileType int
+
+const (
+	_ AttributeEtcdFileType = iota
+	AttributeEtcdFileTypeWal
+	AttributeEtcdFileTypeBackend
+	AttributeEtcdFileTypeOther
+)
+
+// String returns the string representation of the AttributeEtcdFileType.
+func (av AttributeEtcdFileType) String() string {
+	switch av {
+	case AttributeEtcdFileTypeWal:
+		return "wal"
+	case AttributeEtcdFileTypeBackend:
+		return "backend"
+	case AttributeEtcdFileTypeOther:
+		return "other"
+	}
+	return ""
+}
+
+// MapAttributeEtcdFileType is a helper map of string to AttributeEtcdFileType attribute value.
+var MapAttributeEtcdFileType = map[string]AttributeEtcdFileType{
+	"wal":     AttributeEtcdFileTypeWal,
+	"backend": AttributeEtcdFileTypeBackend,
+	"other":   AttributeEtcdFileTypeOther,
+}
+
 // AttributeEtcdGapReason specifies the value etcd.gap.reason attribute.
 type AttributeEtcdGapReason int
 

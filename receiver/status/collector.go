@@ -81,8 +81,9 @@ type run struct {
 	arrived  chan answered
 	inFlight int
 
-	failure error // why the last silent member told nothing
-	told    teller
+	failure   error // why the last silent member told nothing
+	untrusted bool  // a certificate was refused since the tick
+	told      teller
 }
 
 type answered struct {
@@ -131,9 +132,13 @@ func (r *run) begin(ctx context.Context) {
 		return
 	}
 	clear(r.tried)
-	if !r.answers() {
+	switch {
+	case !r.answers():
 		r.seed(ctx)
+	case r.untrusted: // the file of the authorities may be another one by now
+		_, _ = r.Cluster.Resolve(ctx)
 	}
+	r.untrusted = false
 	for _, t := range r.targets {
 		r.ask(ctx, t)
 	}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,15 +18,18 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
@@ -37,8 +42,8 @@ type fakeMember struct {
 	pb.UnimplementedClusterServer
 	pb.UnimplementedKVServer
 
-	id      uint64
-	address string
+	id              uint64
+	scheme, address string
 
 	mu     sync.Mutex
 	list   []*pb.Member
@@ -50,12 +55,12 @@ type fakeMember struct {
 	asked  int
 }
 
-func startFake(t *testing.T, id uint64) *fakeMember {
+func startFake(t *testing.T, id uint64, options ...grpc.ServerOption) *fakeMember {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	f := &fakeMember{id: id, leader: 1, address: listener.Addr().String()}
-	server := grpc.NewServer()
+	f := &fakeMember{id: id, leader: 1, scheme: "http", address: listener.Addr().String()}
+	server := grpc.NewServer(options...)
 	pb.RegisterMaintenanceServer(server, f)
 	pb.RegisterClusterServer(server, f)
 	pb.RegisterKVServer(server, f)
@@ -72,7 +77,7 @@ func (f *fakeMember) set(change func()) {
 }
 
 func (f *fakeMember) listed() *pb.Member {
-	return &pb.Member{ID: f.id, Name: fmt.Sprint("n", f.id), ClientURLs: []string{"http://" + f.address}}
+	return &pb.Member{ID: f.id, Name: fmt.Sprint("n", f.id), ClientURLs: []string{f.scheme + "://" + f.address}}
 }
 
 // lists makes the members list each other.
@@ -163,6 +168,11 @@ func (e *emitted) names(skip int) [][]string {
 
 func collect(t *testing.T, settings Settings, seeds ...string) *emitted {
 	t.Helper()
+	return collectOver(t, settings, nil, seeds...)
+}
+
+func collectOver(t *testing.T, settings Settings, tls *configtls.ClientConfig, seeds ...string) *emitted {
+	t.Helper()
 	var endpoints []etcdclient.Endpoint
 	for _, s := range seeds {
 		e, err := etcdclient.ParseEndpoint(s)
@@ -172,7 +182,7 @@ func collect(t *testing.T, settings Settings, seeds ...string) *emitted {
 	settings.Discover = true
 	telemetry, err := metadata.NewTelemetryBuilder(componenttest.NewNopTelemetrySettings())
 	require.NoError(t, err)
-	cluster := etcdclient.NewCluster(etcdclient.Settings{Endpoints: endpoints, Timeout: settings.Timeout}, true)
+	cluster := etcdclient.NewCluster(etcdclient.Settings{Endpoints: endpoints, TLS: tls, Timeout: settings.Timeout}, true)
 	out := &emitted{}
 	c := &Collector{
 		Settings: settings, Cluster: cluster, Resource: &resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()},
@@ -231,6 +241,32 @@ func TestAMemberWhoseAddressLeadsToAnotherIsAskedOnceATick(t *testing.T) {
 			assert.Empty(t, out.bodies())
 		})
 	}
+}
+
+func TestAMemberIsTrustedWhenItsAuthorityComesIntoTheFileThoughOthersAnswer(t *testing.T) {
+	start := func(id uint64) (*fakeMember, []byte) {
+		files, err := localcluster.NewTLS(t.TempDir())
+		require.NoError(t, err)
+		server, err := credentials.NewServerTLSFromFile(files.ServerCertFile, files.ServerKeyFile)
+		require.NoError(t, err)
+		authority, err := os.ReadFile(files.CAFile)
+		require.NoError(t, err)
+		f := startFake(t, id, grpc.Creds(server))
+		f.scheme = "https"
+		return f, authority
+	}
+	n1, ca1 := start(1)
+	n2, ca2 := start(2)
+	lists(n1, n2)
+	client := configtls.NewDefaultClientConfig()
+	client.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(client.CAFile, ca1, 0o600))
+	out := collectOver(t, Settings{Interval: 50 * time.Millisecond, Timeout: second}, &client, n1.address)
+	told := func(snippet string) bool { return strings.Contains(strings.Join(out.bodies(), "\n"), snippet) }
+	eventually(t, "it is unreachable", func() bool { return told("member n2 does not answer at " + n2.address) })
+	require.NoError(t, os.WriteFile(client.CAFile, append(ca1, ca2...), 0o600))
+	eventually(t, "it is back", func() bool { return told("member n2 answers again") })
+	assert.False(t, told("member n1 "))
 }
 
 func TestWhatComesLateLeavesWhenItComesAndWaitsForNobody(t *testing.T) {

@@ -54,6 +54,7 @@ func (t *teller) recovered(about string) bool {
 func (r *run) count(ctx context.Context, a *answered) {
 	r.Telemetry.ReceiverEtcdScrapeDuration.Record(ctx, a.took.Seconds())
 	for name, err := range a.failed {
+		r.untrusted = r.untrusted || etcdclient.IsUntrusted(err)
 		r.Telemetry.ReceiverEtcdScrapeErrors.Add(ctx, 1, metric.WithAttributes(
 			attribute.String("call", string(name)), attribute.String("error.type", etcdclient.ErrorType(err))))
 	}

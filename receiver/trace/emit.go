@@ -144,6 +144,9 @@ func (o *operation) tell(r *logrecord.Request, q *request) {
 	switch o.keyIs {
 	case isKey:
 		r.Key, r.End, r.KeySize = q.Key, q.End, int(q.KeyLen)
+		if o.family == familyWatch && q.EndLen == 0 {
+			r.End = []byte{0} // etcd 3.4 has emptied it: all keys from this one
+		}
 	case isName:
 		r.Name = string(q.Key)
 	case isUser:

@@ -307,10 +307,16 @@ func (f *finder) failures() {
 	if err != nil {
 		f.lack("rpc.response.status_code of failures", err)
 	}
-	if deadline, err := f.file.Type("context.deadlineExceededError"); err == nil {
+	deadline, err := f.file.Type("context.deadlineExceededError")
+	if err == nil {
 		b.Deadline = deadline.Addr
+		var plain *gobinary.Type
+		if plain, err = f.file.Type("errors.errorString"); err == nil {
+			b.PlainError = plain.Pointer
+			err = f.probeFunction(bpf.UnaryContextError, "google.golang.org/grpc/status.FromContextError")
+		}
 	}
-	if err := f.probeFunction(bpf.UnaryContextError, "google.golang.org/grpc/status.FromContextError"); err != nil {
+	if err != nil {
 		f.lack("rpc.response.status_code of requests that were given up", err)
 	}
 }

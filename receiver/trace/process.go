@@ -86,8 +86,8 @@ func executablePath(root string, pid int) string {
 }
 
 // loadBias is how far the process's addresses are from those in its file: that of
-// the first mapping of the file, which has offset 0 and address 0 as linked. 0
-// for all but position independent executables.
+// the mapping of the file's first byte. 0 for all but position independent
+// executables.
 func loadBias(root string, pid int, build gobinary.Build, exe identity) (uint64, error) {
 	if !build.PIE {
 		return 0, nil
@@ -103,7 +103,8 @@ func loadBias(root string, pid int, build gobinary.Build, exe identity) (uint64,
 			continue
 		}
 		from, _, _ := strings.Cut(fields[0], "-")
-		return strconv.ParseUint(from, 16, 64)
+		start, err := strconv.ParseUint(from, 16, 64)
+		return start - build.Base, err
 	}
 	return 0, fmt.Errorf("/proc/%d/maps does not have its executable", pid)
 }

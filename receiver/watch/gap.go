@@ -59,7 +59,7 @@ func (s *session) settle(ctx context.Context) error {
 		return nil
 	}
 	records := s.newRecords(1)
-	if records.Gap(*s.owed) {
+	if records.Gap(s.prefix, *s.owed) {
 		accepted, err := s.announce(ctx, records)
 		if !accepted {
 			return err

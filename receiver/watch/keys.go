@@ -56,7 +56,7 @@ func (s *session) readKeys(ctx context.Context) error {
 		}
 	}
 	told, revision := int(s.keys.Told), s.keys.Revision
-	if records := s.newRecords(1); records.Snapshot(s.origin(), revision, told) {
+	if records := s.newRecords(1); records.Snapshot(s.prefix, s.origin(), revision, told) {
 		if _, err := s.announce(ctx, records); err != nil {
 			return err
 		}

@@ -165,6 +165,9 @@ func (j *judge) checkBodies() {
 	}
 	for _, g := range j.gaps {
 		want := []string{g.reason}
+		if j.prefix != "" {
+			want = append(want, " of "+keyText(j.prefix)+" ")
+		}
 		for _, revision := range []int64{g.from, g.to, g.next} {
 			if revision != 0 {
 				want = append(want, fmt.Sprint(revision))

@@ -24,7 +24,6 @@ type Record struct {
 	Request int // number of the export request that brought it
 	Name    string
 	Cluster string // id
-	Prefix  string // of the stream, where there are several and the record has no key
 	Attrs   map[string]any
 	Body    string
 }

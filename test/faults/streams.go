@@ -45,27 +45,34 @@ func (r *Rules) endKeys() []string {
 	return keys
 }
 
-// split gives each stream its records. A record that belongs to none is a violation if it has a key; without one it
-// cannot be judged.
+// split gives each stream its records. One that belongs to none is a violation.
 func split(arrived []Record, streams []stream) (sum Verdict) {
-	if len(streams) == 1 {
-		streams[0].arrived = arrived
-		return sum
-	}
 	for _, r := range arrived {
-		s := streamOf(&r, streams)
-		switch key := r.text("etcd.key"); {
-		case s != nil:
+		if s := streamOf(&r, streams); s != nil {
 			s.arrived = append(s.arrived, r)
-		case r.Name == eventPut, r.Name == eventDelete:
-			revision, _ := r.integer("etcd.kv.mod_revision")
-			sum.Violations = append(sum.Violations, Violation{Filter, r.Run, revision, fmt.Sprintf("%s of %q is below no prefix", r.Name, key)})
-		case r.Name == eventGap, r.Name == eventSnapshot:
-			sum.NotJudged = append(sum.NotJudged, fmt.Sprintf("of which prefix is %q of run %d? %s", r.Name, r.Run, r.Body))
+			continue
 		}
+		v := Violation{Run: r.Run}
+		switch r.Name {
+		case eventPut, eventDelete:
+			v.Property, v.What = Filter, fmt.Sprintf("%s of %q is below no prefix", r.Name, r.text("etcd.key"))
+			v.Revision, _ = r.integer("etcd.kv.mod_revision")
+		case eventGap:
+			v.Property, v.What = GapHonesty, fmt.Sprintf("it is of the prefix %q: %s", r.text(ofPrefix), r.Body)
+			v.Revision, _ = r.integer("etcd.gap.from_revision")
+		case eventSnapshot:
+			v.Property, v.What = Snapshot, fmt.Sprintf("it is of the prefix %q: %s", r.text(ofPrefix), r.Body)
+			v.Revision, _ = r.integer("etcd.snapshot.revision")
+		default:
+			continue // of the status tier
+		}
+		sum.Violations = append(sum.Violations, v)
 	}
 	return sum
 }
+
+// ofPrefix is the attribute by which a record without a key says which stream it is of.
+const ofPrefix = "etcd.watch.prefix"
 
 func streamOf(r *Record, streams []stream) *stream {
 	for i := range streams {
@@ -76,7 +83,7 @@ func streamOf(r *Record, streams []stream) *stream {
 				return s
 			}
 		case eventGap, eventSnapshot:
-			if r.Prefix == s.prefix {
+			if r.text(ofPrefix) == keyText(s.prefix) {
 				return s
 			}
 		}

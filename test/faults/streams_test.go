@@ -33,12 +33,11 @@ func twoStreams() *deal {
 		rules: Rules{Prefixes: []string{"/a/", "/b/"}, EndKey: "end", First: 2},
 	}
 	h := &d.truth.Histories[0]
-	gap := gapRecord(2, reasonCompacted, 5, 6, 7)
-	gap.Prefix = "/b/"
+	gap := of("/b/", gapRecord(2, reasonCompacted, 5, 6, 7))
 	resync := slices.DeleteFunc(snapshotRecords(2, "resync", h, 7), func(r Record) bool {
 		return r.Name == eventPut && r.text("etcd.key") != "/b/1"
 	})
-	resync[1].Attrs["etcd.snapshot.count"], resync[1].Prefix = int64(1), "/b/"
+	resync[1].Attrs["etcd.snapshot.count"], resync[1].Attrs[ofPrefix] = int64(1), "/b/"
 	a := func(run int, from, to int64) []Record { return recordsBelow("/a/", run, between(h.Changes, from, to)) }
 	b := func(run int, from, to int64) []Record { return recordsBelow("/b/", run, between(h.Changes, from, to)) }
 	d.arrived = slices.Concat(
@@ -46,6 +45,13 @@ func twoStreams() *deal {
 		a(2, 4, 7), []Record{gap}, a(2, 8, 8), resync, a(2, 9, 9), b(2, 7, 9),
 	)
 	return d
+}
+
+// of makes a gap one of a prefix.
+func of(prefix string, gap Record) Record {
+	gap.Attrs[ofPrefix] = prefix
+	gap.Body = strings.Replace(gap.Body, " missing", " of "+prefix+" missing", 1)
+	return gap
 }
 
 // recordsBelow gives each revision a request of its own, which no other prefix has.
@@ -134,12 +140,12 @@ func TestVerifierNamesTheBrokenPromiseOfOneStream(t *testing.T) {
 		"a previous state is missing":                              {func(d *deal) { delete(d.arrived[d.in("/a/", 2, 8)].Attrs, "etcd.kv.prev_mod_revision") }, PrevKV},
 		"a new key is said to be old":                              {func(d *deal) { d.arrived[d.in("/b/", 1, 2)].Attrs["etcd.kv.create_revision"] = int64(1) }, IsCreate},
 		"a gap covers what came in its stream": {func(d *deal) {
-			*d.named(eventGap) = gapRecord(2, reasonCompacted, 4, 6, 7)
-			d.named(eventGap).Prefix = "/b/"
+			*d.named(eventGap) = of("/b/", gapRecord(2, reasonCompacted, 4, 6, 7))
 			d.runs[0].Killed = false
 			d.cut(d.in("/a/", 2, 4), 2) // nor does that stream repeat any
 			d.arrived = slices.DeleteFunc(d.arrived, func(r Record) bool { return r.text("etcd.kv.origin") != "" })
 		}, GapHonesty},
+		"a gap says no prefix in its body": {func(d *deal) { d.named(eventGap).Body = gapRecord(2, reasonCompacted, 5, 6, 7).Body }, Body},
 		"a snapshot lacks a key": {func(d *deal) {
 			i := slices.IndexFunc(d.arrived, func(r Record) bool { return r.Name == eventSnapshot })
 			d.cut(i-1, 1)
@@ -167,50 +173,28 @@ func TestVerifierDoesNotExcuseOneStreamByAnothersGap(t *testing.T) {
 	d := twoStreams()
 	d.arrived = slices.DeleteFunc(d.arrived, func(r Record) bool { return r.text("etcd.kv.origin") != "" })
 	require.Empty(t, d.verify().Violations, "the gap alone will do")
-	d.named(eventGap).Prefix = "/a/" // which has nothing there
+	*d.named(eventGap) = of("/a/", gapRecord(2, reasonCompacted, 5, 6, 7)) // which has nothing there
 	verdict := d.verify()
 	require.Len(t, verdict.Violations, 1)
 	assert.Equal(t, Resumable, verdict.Violations[0].Property)
 	assert.Contains(t, verdict.Violations[0].What, `put "/b/1" rev 6/0`)
 }
 
-func TestVerifierDoesNotJudgeARecordOfNoStream(t *testing.T) {
-	for name, tc := range map[string]struct {
-		change func(d *deal)
-		want   string
-	}{
-		"gap":        {func(d *deal) { d.named(eventGap).Prefix = "" }, "of which prefix"},
-		"snapshot":   {func(d *deal) { d.named(eventSnapshot).Prefix = "" }, "of which prefix"},
-		"end marker": {func(d *deal) { d.rules.Prefixes = []string{"/a/", "/c/"} }, `the end marker "/c/end"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := twoStreams()
-			tc.change(d)
-			verdict := d.verify()
-			assert.Contains(t, fmt.Sprint(verdict.NotJudged), tc.want)
-			assert.Empty(t, verdict.Violations)
-		})
+func TestVerifierBlamesAGapAndASnapshotOfNoStream(t *testing.T) {
+	for name, property := range map[string]Property{eventGap: GapHonesty, eventSnapshot: Snapshot} {
+		d := twoStreams()
+		delete(d.named(name).Attrs, ofPrefix)
+		verdict := d.verify()
+		require.NotEmpty(t, verdict.Violations, name)
+		assert.Equal(t, property, verdict.Violations[0].Property)
+		assert.Contains(t, verdict.Violations[0].What, `it is of the prefix ""`)
 	}
 }
 
-func TestTellPrefixesByTheLog(t *testing.T) {
-	gap := func(run int) Record { return gapRecord(run, reasonCompacted, 4, 6, 7) }
-	end := Record{Run: 2, Name: eventSnapshot, Attrs: map[string]any{"etcd.snapshot.revision": int64(7), "etcd.snapshot.count": int64(3)}}
-	line := func(message, prefix, rest string) string {
-		return fmt.Sprintf("now\terror\twatch/gap.go:26\t%s\t{\"prefix\": %q, %s}\n", message, prefix, rest)
-	}
-	const bounds = `"from_revision": 4, "to_revision": 6, "next_revision": 7`
-	records := []Record{gap(1), gap(2), end, gap(2), gap(2), recordOf(Change{Revision: 2, Key: "/a"}, 2, 2)}
-	tellPrefixes(records, [][]string{nil, {
-		"now\tinfo\tsomething else",
-		line("changes are missing", "/other/", `"from_revision": 3, "to_revision": 6, "next_revision": 7`),
-		line("changes are missing", "/first/", bounds),
-		line("changes are missing", "/second/", bounds),
-		line("the existing keys are told", "/first/", `"revision": 7, "keys": 3, "took": "1ms"`),
-	}})
-	var got []string
-	for _, r := range records {
-		got = append(got, r.Prefix)
-	}
-	assert.Equal(t, []string{"", "/first/", "/first/", "/second/", "", ""}, got)
+func TestVerifierDoesNotJudgeAStreamWithoutItsEndMarker(t *testing.T) {
+	d := twoStreams()
+	d.rules.Prefixes = []string{"/a/", "/c/"}
+	verdict := d.verify()
+	assert.Contains(t, fmt.Sprint(verdict.NotJudged), `the end marker "/c/end"`)
+	assert.Empty(t, verdict.Violations)
 }

@@ -244,7 +244,6 @@ func (w *world) finish() Verdict {
 	// Killed: leases still expire, and what an orderly end in the midst of a request does is a scenario of its own.
 	w.collector.Close()
 	arrived := w.backend.Records()
-	tellPrefixes(arrived, w.collector.Log().all())
 	for i := len(arrived) - 1; i >= 0 && arrived[i].Cluster == h.cluster && arrived[i].text("etcd.gap.reason") != reasonHistory; i-- {
 		if at, ok := arrived[i].integer("etcd.kv.mod_revision"); ok {
 			end = max(end, at) // a lease may have expired after the marker

@@ -1,0 +1,72 @@
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What the programs are told of executables: where things lie in them.
+ */
+#pragma once
+
+#include "process.h"
+
+#define NONE 0xffff /* an offset that there is not */
+
+/* How logUnaryRequestStats gets its arguments. */
+enum layout {
+	LAYOUT_SHORT = 1, /* registers; no warnLatency: 3.5 and before */
+	LAYOUT_LONG,	  /* registers; with warnLatency: 3.6 and later */
+	LAYOUT_STACK,	  /* Go 1.16: all on the stack; no warnLatency */
+};
+
+/* An executable, read by internal/gobinary. Offsets are in bytes, types are addresses as linked. */
+struct binary {
+	__u64 peer_key;	   /* type of the key under which gRPC keeps the peer in a context */
+	__u64 tcp_addr;	   /* *net.TCPAddr */
+	__u64 text_addr;   /* transport.strAddr */
+	__u64 tls_info;	   /* credentials.TLSInfo */
+	__u64 deadline;    /* context.deadlineExceededError */
+	__u64 plain_error; /* *errors.errorString */
+	__u64 wrapper[4];  /* of a transaction's operation: put, range, delete, txn */
+	__u16 peer_auth;   /* peer.Peer.AuthInfo */
+	__u16 tls_peers;   /* credentials.TLSInfo.State.PeerCertificates */
+	__u16 subject;	   /* x509.Certificate.Subject.CommonName */
+	__u16 tcp_port;	   /* net.TCPAddr.Port */
+	__u16 cluster, member, revision; /* of a response's header */
+	__u16 status_code, status_message;
+	__u16 status_depth; /* how many pointers lie between an error and that status */
+	__u16 watch_stream; /* v3rpc.serverWatchStream.gRPCStream */
+	__u16 operation;    /* RequestOp.Request */
+	__u16 put_key, put_value, put_lease, range_key, range_end, delete_key, delete_end;
+	__u16 txn_success, txn_failure, txn_succeeded;
+	__u8 layout; /* enum layout */
+	__u8 reserved[5];
+};
+
+/* A kind of request. */
+struct operation {
+	__u8 code;
+	__u8 emit;	/* 1: a record for each; else only for what fails, is slow or is sampled */
+	__u8 txn;
+	__u8 number_size, count_size, answer_size; /* 8, 4 or 1 bytes; 24: a slice, its length */
+	__u16 key, end, value, number; /* in the request; key and end: slice or string; of value only the length is read */
+	__u16 header, count, answer;   /* in the response */
+	__u16 reserved;
+};
+
+struct operation_key {
+	__u64 type; /* of the request, as linked: a pointer type */
+	__u32 binary;
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROCESSES_MAX);
+	__type(key, __u32);
+	__type(value, struct binary);
+} binaries SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROCESSES_MAX * 64);
+	__type(key, struct operation_key);
+	__type(value, struct operation);
+} operations SEC(".maps");

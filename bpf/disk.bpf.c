@@ -1,0 +1,86 @@
+//go:build ignore
+
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The programs that are attached to the kernel's tracepoints of files and disks, with BTF (tp_btf): no tracefs is needed,
+ * and system calls that are not followed pay nothing. Each is left out where the kernel lacks its tracepoint.
+ *
+ * They need no guard: a tracepoint's programs run with preemption or at least migration off, and the kernel enters none
+ * twice on a CPU, so nothing overwrites their stack.
+ */
+#include "syncs.h"
+
+char license_text[] SEC("license") = "Dual MIT/GPL";
+
+const struct sync *tell_sync __attribute__((unused));
+const enum file_kind *tell_file_kind __attribute__((unused));
+
+#define TRACEPOINT(name, call)  \
+	SEC("tp_btf/" #name)    \
+	int name(__u64 *ctx)    \
+	{                       \
+		call;           \
+		return 0;       \
+	}
+
+/* (file, datasync), (inode, result) */
+TRACEPOINT(ext4_sync_file_enter, begin_sync((void *)ctx[0]))
+TRACEPOINT(ext4_sync_file_exit, end_sync())
+
+/* (inode, position, length, copied): a write has filled a part of the page cache; with delayed allocation and without */
+static __always_inline void filled(struct inode *inode, __u32 bytes)
+{
+	count_written(inode, bytes);
+	count_writer(BPF_CORE_READ(inode, i_sb, s_bdev), bytes, 0);
+}
+TRACEPOINT(ext4_da_write_end, filled((void *)ctx[0], ctx[3]))
+TRACEPOINT(ext4_write_end, filled((void *)ctx[0], ctx[3]))
+
+/* (bio), in the context of who asks for it; block_rq_issue may come from a thread of the kernel. */
+#define OPERATION 0xff
+#define WRITE 1
+static __always_inline void handed(struct bio *bio)
+{
+	if ((BPF_CORE_READ(bio, bi_opf) & OPERATION) == WRITE)
+		count_writer(BPF_CORE_READ(bio, bi_bdev), 0, BPF_CORE_READ(bio, bi_iter.bi_size));
+}
+TRACEPOINT(block_bio_queue, handed((void *)ctx[0]))
+
+/* All system calls of the host, (registers, number) and (registers, result): for file systems without tracepoints of their
+ * own. Where there are some too, these are inside, and end what began there. */
+#if defined(__TARGET_ARCH_x86)
+#define FSYNC 74
+#define FDATASYNC 75
+#define SYSCALL_ARG0(regs) ((regs)->di)
+#define SYSCALL_NUMBER(regs) ((regs)->orig_ax)
+#else
+#define FSYNC 82
+#define FDATASYNC 83
+#define SYSCALL_ARG0(regs) ((regs)->regs[0])
+/* Behind what user space sees of the registers. */
+struct pt_regs___arm64 {
+	int syscallno;
+} __attribute__((preserve_access_index));
+#define SYSCALL_NUMBER(regs) BPF_CORE_READ((struct pt_regs___arm64 *)(regs), syscallno)
+#endif
+
+static __always_inline void call(struct pt_regs *regs)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct file **all = BPF_CORE_READ(task, files, fdt, fd), *file = 0;
+	__u32 fd = SYSCALL_ARG0(regs);
+	if (fd < BPF_CORE_READ(task, files, fdt, max_fds))
+		bpf_probe_read_kernel(&file, sizeof file, all + fd);
+	if (file)
+		begin_sync(file);
+}
+TRACEPOINT(sys_enter, if (ctx[1] == FSYNC || ctx[1] == FDATASYNC) call((void *)ctx[0]))
+
+static __always_inline void called(struct pt_regs *regs)
+{
+	int number = SYSCALL_NUMBER(regs);
+	if (number == FSYNC || number == FDATASYNC)
+		end_sync();
+}
+TRACEPOINT(sys_exit, called((void *)ctx[0]))

@@ -1,0 +1,193 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package bpf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// FileKind is what a file of etcd is: record.h.
+type FileKind uint8
+
+// The kinds of files.
+const (
+	FileOther   = FileKind(diskFileKindFILE_OTHER)
+	FileWAL     = FileKind(diskFileKindFILE_WAL)
+	FileBackend = FileKind(diskFileKindFILE_BACKEND)
+)
+
+// Disk is the programs that follow syncs of etcd's files. They are attached to the
+// kernel and know etcd by Programs.PutProcess; what they tell is in the ring and
+// the distributions of Programs.
+type Disk struct {
+	spec  *ebpf.CollectionSpec
+	maps  map[string]*ebpf.Map // shared by all programs
+	own   []*ebpf.Map
+	links []link.Link
+
+	calls bool // system calls are followed
+	lacks []string
+}
+
+// The programs that are of use only together. Each set is left out if this kernel
+// has not got what it is attached to.
+var (
+	ext4Syncs  = []string{diskProgExt4SyncFileEnter, diskProgExt4SyncFileExit}
+	ext4Writes = []string{diskProgExt4DaWriteEnd, diskProgExt4WriteEnd}
+	diskWrites = []string{diskProgBlockBioQueue}
+	callSyncs  = []string{diskProgSysEnter, diskProgSysExit}
+)
+
+// FollowDisk attaches what costs nobody anything who does not write to etcd's
+// disks. Its error says that syncs cannot be followed at all; Lacks says what else
+// is missing. A sync that takes as long as slow is in the ring; 0: none is.
+func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
+	d := &Disk{maps: map[string]*ebpf.Map{
+		diskMapRecords: p.objects.Records, diskMapCounters: p.objects.Counters,
+		diskMapProcesses: p.objects.Processes, diskMapDistributions: p.objects.Distributions,
+	}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if d.spec, err = loadDisk(); err != nil {
+		return nil, err
+	}
+	d.spec.Maps[diskMapRecords].MaxEntries = p.objects.Records.MaxEntries()
+	threshold := uint64(math.MaxUint64)
+	if slow > 0 {
+		threshold = uint64(slow)
+	}
+	if err = d.spec.Variables[diskVarSlowSync].Set(threshold); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters} {
+		m, err := ebpf.NewMap(d.spec.Maps[name])
+		if err != nil {
+			return nil, fmt.Errorf("map %s: %w", name, err)
+		}
+		d.maps[name] = m
+		d.own = append(d.own, m)
+	}
+	if err := d.attach(ext4Syncs); err == nil {
+		d.miss("bytes of a sync, and who fills the page cache", d.attach(ext4Writes))
+	} else if e := d.attach(callSyncs); e == nil {
+		d.calls = true
+	} else {
+		return nil, errors.Join(err, e)
+	}
+	d.miss("who else writes", d.attach(diskWrites))
+	return d, nil
+}
+
+func (d *Disk) miss(what string, err error) {
+	if err != nil {
+		d.lacks = append(d.lacks, fmt.Sprintf("%s: %v", what, err))
+	}
+}
+
+// Lacks are the parts that this kernel cannot give, each with the reason.
+func (d *Disk) Lacks() []string { return d.lacks }
+
+// FollowFileSystem makes sure that syncs of this type of file system, as statfs has
+// it, are seen. Those without tracepoints of their own are followed at the system
+// call, which costs every call of this host some 100 ns: so only where it must be.
+func (d *Disk) FollowFileSystem(magic int64) error {
+	if d.calls || magic == unix.EXT4_SUPER_MAGIC {
+		return nil
+	}
+	if err := d.attach(callSyncs); err != nil {
+		return err
+	}
+	d.calls = true
+	return nil
+}
+
+// attach loads a set of programs and attaches it: all of it or nothing.
+func (d *Disk) attach(names []string) error {
+	spec := d.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
+	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: d.maps})
+	if err != nil {
+		return err
+	}
+	defer all.Close() // links keep their programs
+	var links []link.Link
+	for _, name := range names {
+		l, err := link.AttachTracing(link.TracingOptions{Program: all.Programs[name]})
+		if err != nil {
+			return errors.Join(fmt.Errorf("attach %s: %w", name, err), closeAll(links))
+		}
+		links = append(links, l)
+	}
+	d.links = append(d.links, links...)
+	return nil
+}
+
+// Writer is a process and what it wrote to a disk.
+type Writer struct {
+	PID   uint32
+	Name  string
+	Bytes uint64
+}
+
+// Writers are the processes that wrote to a disk between two times of
+// CLOCK_MONOTONIC, those that wrote most first. What is older than four seconds is
+// forgotten, and the ends are as sharp as slices of 67 ms allow.
+func (d *Disk) Writers(disk uint32, from, to uint64) ([]Writer, error) {
+	const shift = 26 // SLICE_SHIFT
+	var out []Writer
+	var key diskWriterKey
+	var value diskWriter
+	entries := d.maps[diskMapWriters].Iterate()
+	for entries.Next(&key, &value) {
+		if key.Disk != disk {
+			continue
+		}
+		var filled, handed uint64
+		for _, s := range value.Slices {
+			if when := uint64(s.When); from>>shift <= when && when <= to>>shift {
+				filled += uint64(s.Filled)
+				handed += uint64(s.Handed)
+			}
+		}
+		if n := max(filled, handed); n > 0 {
+			out = append(out, Writer{PID: key.Tgid, Name: unix.ByteSliceToString(value.Name[:]), Bytes: n})
+		}
+	}
+	slices.SortFunc(out, func(a, b Writer) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.PID, b.PID))
+	})
+	return out, entries.Err()
+}
+
+// Close takes the programs out of the kernel.
+func (d *Disk) Close() error {
+	err := closeAll(d.links)
+	for _, m := range d.own {
+		err = errors.Join(err, m.Close())
+	}
+	d.links, d.own = nil, nil
+	return err
+}
+
+func closeAll(links []link.Link) (err error) {
+	for _, l := range links {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+/* Copyright The etcdreceiver Authors
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What of the kernel's files, file systems and disks the programs use. Found by name in the running kernel's BTF.
+ */
+#pragma once
+
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+
+#define CORE __attribute__((preserve_access_index))
+
+struct gendisk {
+	int major, first_minor;
+} CORE;
+
+struct block_device {
+	struct gendisk *bd_disk;
+} CORE;
+
+struct super_block {
+	__u32 s_dev;
+	struct block_device *s_bdev; /* NULL: in memory, or many, as in btrfs */
+} CORE;
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+} CORE;
+
+struct qstr {
+	const unsigned char *name;
+} CORE;
+
+struct dentry {
+	struct qstr d_name;
+} CORE;
+
+struct path {
+	struct dentry *dentry;
+} CORE;
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	long long f_pos;
+} CORE;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} CORE;
+
+struct files_struct {
+	struct fdtable *fdt;
+} CORE;
+
+struct task_struct {
+	struct task_struct *group_leader;
+	struct files_struct *files;
+	char comm[16];
+} CORE;
+
+struct bvec_iter {
+	unsigned int bi_size;
+} CORE;
+
+struct bio {
+	struct block_device *bi_bdev;
+	unsigned int bi_opf;
+	struct bvec_iter bi_iter;
+} CORE;
+
+#undef CORE
+
+/* The kernel's own numbering of devices. */
+static __always_inline __u32 disk_of(struct block_device *b)
+{
+	struct gendisk *disk = BPF_CORE_READ(b, bd_disk);
+	return disk ? BPF_CORE_READ(disk, major) << 20 | BPF_CORE_READ(disk, first_minor) : 0;
+}
