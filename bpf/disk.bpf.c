@@ -31,8 +31,11 @@ TRACEPOINT(ext4_sync_file_exit, end_sync())
 /* (inode, position, length, copied): a write has filled a part of the page cache; with delayed allocation and without */
 static __always_inline void filled(struct inode *inode, __u32 bytes)
 {
-	count_written(inode, bytes);
-	count_writer(BPF_CORE_READ(inode, i_sb, s_bdev), bytes, 0);
+	__u32 device = inode->i_sb->s_dev, *disk = bpf_map_lookup_elem(&disks, &device);
+	if (!disk)
+		return;
+	count_written(inode->i_ino, device, bytes);
+	count_writer(*disk, bytes, 0);
 }
 TRACEPOINT(ext4_da_write_end, filled((void *)ctx[0], ctx[3]))
 TRACEPOINT(ext4_write_end, filled((void *)ctx[0], ctx[3]))
@@ -42,8 +45,12 @@ TRACEPOINT(ext4_write_end, filled((void *)ctx[0], ctx[3]))
 #define WRITE 1
 static __always_inline void handed(struct bio *bio)
 {
-	if ((BPF_CORE_READ(bio, bi_opf) & OPERATION) == WRITE)
-		count_writer(BPF_CORE_READ(bio, bi_bdev), 0, BPF_CORE_READ(bio, bi_iter.bi_size));
+	if ((bio->bi_opf & OPERATION) != WRITE)
+		return;
+	struct gendisk *to = bio->bi_bdev->bd_disk;
+	__u32 device = DEVICE(to->major, to->first_minor), *disk = bpf_map_lookup_elem(&disks, &device);
+	if (disk)
+		count_writer(*disk, 0, bio->bi_iter.bi_size);
 }
 TRACEPOINT(block_bio_queue, handed((void *)ctx[0]))
 

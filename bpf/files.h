@@ -75,8 +75,4 @@ struct bio {
 #undef CORE
 
 /* The kernel's own numbering of devices. */
-static __always_inline __u32 disk_of(struct block_device *b)
-{
-	struct gendisk *disk = BPF_CORE_READ(b, bd_disk);
-	return disk ? BPF_CORE_READ(disk, major) << 20 | BPF_CORE_READ(disk, first_minor) : 0;
-}
+#define DEVICE(major, minor) ((__u32)(major) << 20 | (__u32)(minor))

@@ -207,6 +207,7 @@ static __noinline void emit(const struct header *h, const struct served *s, cons
 static __noinline void finish(const struct header *head, struct served *s, const struct binary *b, const struct process *p)
 {
 	struct header h = *head;
+	h.kind = RECORD_REQUEST; /* of etcd 3.4 a failure may be the end */
 	struct operation_key key = {.type = s->request_type - p->bias, .binary = p->binary};
 	struct operation *op = bpf_map_lookup_elem(&operations, &key);
 	__u64 began = s->wall ? s->ext + p->start_nano : s->ext;

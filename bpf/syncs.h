@@ -79,15 +79,17 @@ static __always_inline void begin_sync(struct file *file)
 	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
 	struct syncing s = {
 		.file = {.inode = BPF_CORE_READ(inode, i_ino), .device = BPF_CORE_READ(sb, s_dev)},
-		.disk = disk_of(BPF_CORE_READ(sb, s_bdev)),
 	};
+	struct gendisk *disk = BPF_CORE_READ(sb, s_bdev, bd_disk);
+	if (disk)
+		s.disk = DEVICE(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
 	long n = bpf_probe_read_kernel_str(s.name, sizeof s.name, BPF_CORE_READ(file, f_path.dentry, d_name.name));
 	s.name_len = n > 0 ? n - 1 : 0;
 	s.written = written_since(&s.file, BPF_CORE_READ(file, f_pos));
 	struct syncing *outer = bpf_map_lookup_elem(&syncing, &tid); /* of the system call, if that is followed too */
 	if (outer && outer->file.inode == s.file.inode && outer->file.device == s.file.device)
 		s.written += outer->written;
-	follow_disk(s.disk);
+	follow_disk(s.file.device, s.disk);
 	s.began = bpf_ktime_get_ns();
 	bpf_map_update_elem(&syncing, &tid, &s, BPF_ANY);
 }
@@ -139,12 +141,11 @@ static __always_inline void end_sync(void)
 }
 
 /* What etcd writes into a file of its own. */
-static __always_inline void count_written(struct inode *inode, __u32 bytes)
+static __always_inline void count_written(__u64 inode, __u32 device, __u32 bytes)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	if (!traced(tgid))
+	if (!traced(bpf_get_current_pid_tgid() >> 32))
 		return;
-	struct file_key key = {.inode = BPF_CORE_READ(inode, i_ino), .device = BPF_CORE_READ(inode, i_sb, s_dev)};
+	struct file_key key = {.inode = inode, .device = device};
 	struct file_state *f = bpf_map_lookup_elem(&files, &key);
 	if (f)
 		__sync_fetch_and_add(&f->written, bytes);

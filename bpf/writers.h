@@ -11,13 +11,12 @@
 
 #include "files.h"
 
-#define DISKS_MAX 64
-
+/* Most writes of a host are to other disks, and must not pay for this: one lookup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, DISKS_MAX);
-	__type(key, __u32);
-	__type(value, __u32);
+	__uint(max_entries, 128);
+	__type(key, __u32);   /* device of a file system that etcd syncs to, and the disk itself */
+	__type(value, __u32); /* the disk */
 } disks SEC(".maps");
 
 struct writer_key {
@@ -44,11 +43,12 @@ struct {
 	__type(value, struct writer);
 } writers SEC(".maps");
 
-static __always_inline void follow_disk(__u32 disk)
+static __always_inline void follow_disk(__u32 device, __u32 disk)
 {
-	static const __u32 yes = 1;
-	if (disk && !bpf_map_lookup_elem(&disks, &disk))
-		bpf_map_update_elem(&disks, &disk, &yes, BPF_ANY);
+	if (!disk || bpf_map_lookup_elem(&disks, &device))
+		return;
+	bpf_map_update_elem(&disks, &device, &disk, BPF_ANY);
+	bpf_map_update_elem(&disks, &disk, &disk, BPF_ANY);
 }
 
 static __noinline void new_writer(const struct writer_key *key)
@@ -61,11 +61,9 @@ static __noinline void new_writer(const struct writer_key *key)
 		BPF_CORE_READ_STR_INTO(&w->name, task, group_leader, comm);
 }
 
-static __always_inline void count_writer(struct block_device *device, __u32 filled, __u32 handed)
+static __always_inline void count_writer(__u32 disk, __u32 filled, __u32 handed)
 {
-	struct writer_key key = {.disk = disk_of(device), .tgid = bpf_get_current_pid_tgid() >> 32};
-	if (!key.disk || !bpf_map_lookup_elem(&disks, &key.disk))
-		return;
+	struct writer_key key = {.disk = disk, .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct writer *w = bpf_map_lookup_elem(&writers, &key);
 	if (!w) {
 		new_writer(&key);

@@ -43,16 +43,22 @@ func compare(t *testing.T, name string, raw []byte) {
 	t.Helper()
 	var got bytes.Buffer
 	require.NoError(t, json.Indent(&got, raw, "", "  "))
-	got.WriteByte('\n')
-	file := Path(filepath.Join("golden", name+".json"))
+	Text(t, name+".json", got.Bytes())
+}
+
+// Text compares a text, without its last end of line, with testdata/golden/name.
+func Text(t *testing.T, name string, text []byte) {
+	t.Helper()
+	text = append(bytes.Clone(text), '\n')
+	file := Path(filepath.Join("golden", name))
 	if *update {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
+		require.NoError(t, os.WriteFile(file, text, 0o644))
 		return
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err, "run `go test ./... -update` once for a new golden file")
-	assert.Equal(t, string(want), got.String(), "%s differs; if that is meant, run `go test ./... -update` and review the diff", name)
+	assert.Equal(t, string(want), string(text), "%s differs; if that is meant, run `go test ./... -update` and review the diff", name)
 }
 
 // Path gives the place of a file below testdata.

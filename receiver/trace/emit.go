@@ -47,9 +47,6 @@ func (o *outbox) add(p *process, now time.Time, appended func(*logrecord.Batch))
 	b := o.open[p]
 	if b == nil {
 		b = &openBatch{o.format.NewBatch(p.resource(o.resource), now, batchRecords/4), now}
-		if o.untold > 0 && b.RequestsLost(o.untold) {
-			o.untold = 0
-		}
 		o.open[p] = b
 	}
 	b.Observed(now)
@@ -68,16 +65,21 @@ func (o *outbox) flush(now time.Time, everything bool) {
 	}
 }
 
+// close hands a batch on, and with it what was lost so far: traffic may end here.
 func (o *outbox) close(p *process, b *openBatch) {
 	delete(o.open, p)
+	n, untold := int64(b.Len()), o.untold
+	if untold > 0 && b.RequestsLost(untold) {
+		o.untold = 0
+	}
 	if b.Len() == 0 {
 		return // the user switched off what would be in it
 	}
 	select {
 	case o.queue <- b.Logs():
 	default:
-		o.untold += int64(b.Len())
-		o.lost(LostQueue, int64(b.Len()))
+		o.untold = untold + n
+		o.lost(LostQueue, n)
 	}
 }
 

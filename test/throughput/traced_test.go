@@ -8,6 +8,7 @@ package throughput
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -41,6 +42,7 @@ type observed struct {
 var observers = []observed{
 	{"untraced", func(*testing.B, *server) func() { return func() {} }},
 	{"untraced_again", func(*testing.B, *server) func() { return func() {} }}, // what differs from the first is noise
+	{"empty_trap", emptyTrap}, // the floor: the same place, an empty program
 	{"metrics_only", traced(trace.ModeNone)},
 	{"writes", traced(trace.ModeWrites)},
 	{"all", traced(trace.ModeAll)},
@@ -98,6 +100,38 @@ func traced(mode trace.Mode) func(*testing.B, *server) func() {
 // classic is how functions are timed that are not written in Go: an empty program
 // at the first instruction and one at each return, here of Range and Put.
 func classic(b *testing.B, s *server) func() {
+	return emptyPrograms(b, s, func(binary *gobinary.Binary, code io.ReaderAt) []uint64 { return entriesAndReturns(b, binary, code) })
+}
+
+func emptyTrap(b *testing.B, s *server) func() {
+	return emptyPrograms(b, s, func(binary *gobinary.Binary, _ io.ReaderAt) []uint64 {
+		functions, err := binary.Functions(func(name string) bool { return strings.HasSuffix(name, "/v3rpc.logUnaryRequestStats") })
+		if err != nil || len(functions) != 1 {
+			b.Fatal(functions, err)
+		}
+		at, err := binary.StackCheck(functions[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		offset, err := binary.FileOffset(at)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return []uint64{offset}
+	})
+}
+
+func emptyPrograms(b *testing.B, s *server, find func(*gobinary.Binary, io.ReaderAt) []uint64) func() {
+	path := fmt.Sprintf("/proc/%d/exe", s.PID())
+	file, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	binary, err := gobinary.Open(file)
+	if err != nil {
+		b.Fatal(err)
+	}
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.Kprobe, AttachType: ebpf.AttachTraceUprobeMulti, License: "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
@@ -105,12 +139,11 @@ func classic(b *testing.B, s *server) func() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	path := fmt.Sprintf("/proc/%d/exe", s.PID())
 	executable, err := link.OpenExecutable(path)
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := executable.UprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: entriesAndReturns(b, path), PID: uint32(s.PID())})
+	l, err := executable.UprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: find(binary, file), PID: uint32(s.PID())})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -124,16 +157,7 @@ func classic(b *testing.B, s *server) func() {
 	}
 }
 
-func entriesAndReturns(b *testing.B, path string) []uint64 {
-	file, err := os.Open(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	binary, err := gobinary.Open(file)
-	if err != nil {
-		b.Fatal(err)
-	}
+func entriesAndReturns(b *testing.B, binary *gobinary.Binary, file io.ReaderAt) []uint64 {
 	functions, err := binary.Functions(func(name string) bool {
 		return strings.HasSuffix(name, "/etcdserver.(*EtcdServer).Range") || strings.HasSuffix(name, "/etcdserver.(*EtcdServer).Put")
 	})
