@@ -179,8 +179,21 @@ func main() {
 	var tcp, unix net.Addr = &net.TCPAddr{}, &net.UnixAddr{}
 	t := truth{Functions: map[string]uint64{}}
 	for _, v := range []interface{}{
-		everything{}, inner{}, pointed{}, empty{}, text(""), api.Status{}, rpc.Status{},
-		rangeRequest{}, putRequest{}, deleteRequest{}, txnRequest{}, typeTruth{}, net.TCPAddr{}, time.Time{}, net.IPNet{},
+		everything{},
+		inner{},
+		pointed{},
+		empty{},
+		text(""),
+		api.Status{},
+		rpc.Status{},
+		rangeRequest{},
+		putRequest{},
+		deleteRequest{},
+		txnRequest{},
+		typeTruth{},
+		net.TCPAddr{},
+		time.Time{},
+		net.IPNet{},
 	} {
 		t.Types = append(t.Types, describe(reflect.TypeOf(v)))
 	}
