@@ -1,0 +1,91 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package bpf
+
+import (
+	"net/netip"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// raw is a struct as it lies in the ring, with room for more data.
+func raw[T any](v T, more int) []byte {
+	return append(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), make([]byte, more)...)
+}
+
+func TestARequestIsDecodedFieldByField(t *testing.T) {
+	q := etcdRequest{
+		Wall: 1, Ext: 2, Cluster: 3, Member: 4, Revision: 5, Number: 6, Count: 7, Answer: 8, ValueLen: 9,
+		KeyLen: 300, EndLen: 3, KeyKept: 4, EndKept: 3, ClientPort: 2379, ClientLen: 16, UserLen: 5, SubjectLen: 2,
+	}
+	q.H.Kind, q.H.Operation, q.H.Tgid, q.H.Tid, q.H.Goroutine, q.H.Ktime = 1, 2, 11, 12, 13, 14
+	q.H.Flags = uint16(etcdRecordFlagsREQUEST_FAILED | etcdRecordFlagsREQUEST_SLOW)
+	copy(q.Client[:], netip.MustParseAddr("::ffff:10.0.0.17").AsSlice())
+	copy(q.User[:], "alice")
+	copy(q.Subject[:], "cn")
+	copy(q.Data[:], "/key")
+	copy(q.Data[len(q.Data)/2:], "end")
+	var r Record
+	require.NoError(t, Decode(raw(q, 0), &r))
+	assert.Equal(t, Record{
+		Kind: KindRequest, Operation: 2, PID: 11, TID: 12, Goroutine: 13, Time: 14, Failed: true, Slow: true,
+		Wall: 1, Ext: 2, Cluster: 3, Member: 4, Revision: 5, Number: 6, Count: 7, Answer: 8, ValueLen: 9, KeyLen: 300, EndLen: 3,
+		Key: []byte("/key"), End: []byte("end"), Client: netip.MustParseAddrPort("10.0.0.17:2379"), User: []byte("alice"), Subject: []byte("cn"),
+	}, r)
+}
+
+func TestAnAddressMayBeText(t *testing.T) {
+	q := etcdRequest{ClientLen: 15}
+	q.H.Kind, q.H.Operation, q.H.Flags = 1, 2, uint16(etcdRecordFlagsREQUEST_TEXT_ADDR)
+	copy(q.Client[:], "[fe80::1]:50718")
+	var r Record
+	require.NoError(t, Decode(raw(q, 0), &r))
+	assert.Equal(t, netip.MustParseAddrPort("[fe80::1]:50718"), r.Client)
+}
+
+func TestARequestOfAnUnknownKindTellsItsMethod(t *testing.T) {
+	q := etcdRequest{KeyKept: 7}
+	q.H.Kind = 1
+	copy(q.Data[:], "/a.B/CD")
+	var r Record
+	require.NoError(t, Decode(raw(q, 0), &r))
+	assert.Equal(t, "/a.B/CD", string(r.Method))
+	assert.Empty(t, r.Key)
+}
+
+func TestWhatIsNoRecordIsAnError(t *testing.T) {
+	var r Record
+	assert.ErrorContains(t, Decode(nil, &r), "no header")
+	short := etcdRequest{}
+	short.H.Kind = 1
+	assert.ErrorContains(t, Decode(raw(short, 0)[:100], &r), "less than")
+	short.H.Kind = 99
+	assert.ErrorContains(t, Decode(raw(short, 0), &r), "unknown kind 99")
+}
+
+func FuzzDecodeReadsNoByteThatIsNotThere(f *testing.F) {
+	for kind := range uint8(8) {
+		q := etcdRequest{}
+		q.H.Kind = kind
+		f.Add(raw(q, 0))
+		f.Add(raw(q, 448))
+		q.KeyKept, q.EndKept, q.ClientLen, q.UserLen, q.SubjectLen = 0xffff, 0xffff, 0xff, 0xff, 0xff
+		f.Add(raw(q, 448))
+		f.Add(raw(q, 3)[1:]) // not aligned
+	}
+	f.Fuzz(func(t *testing.T, bytes []byte) {
+		var r Record
+		if Decode(bytes, &r) != nil {
+			return
+		}
+		for _, field := range [][]byte{r.Key, r.End, r.Method, r.User, r.Subject, r.Message} {
+			require.LessOrEqual(t, len(field), len(bytes))
+		}
+	})
+}

@@ -1,0 +1,62 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// host is a machine on which this process has these capabilities.
+func host(t *testing.T, caps uint64, seccomp int, lockdown string) Host {
+	t.Helper()
+	h := Host{Proc: t.TempDir(), Sys: t.TempDir()}
+	write := func(path, text string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	write(filepath.Join(h.Proc, "self", "status"), fmt.Sprintf("Name:\tx\nCapEff:\t%016x\nSeccomp:\t%d\n", caps, seccomp))
+	if lockdown != "" {
+		write(filepath.Join(h.Sys, "kernel", "security", "lockdown"), lockdown)
+	}
+	return h
+}
+
+func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
+	const all = 1<<bpf | 1<<perfmon | 1<<sysPtrace
+	refused := fmt.Errorf("map create: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", syscall.EPERM)
+	remedy := ": run it as root, or give it CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to look into an etcd of another user"
+	for name, tc := range map[string]struct {
+		host Host
+		want string
+	}{
+		"nothing":         {host(t, 0, 0, ""), "the collector lacks CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE" + remedy},
+		"without bpf":     {host(t, all&^(1<<bpf), 0, ""), "the collector lacks CAP_BPF" + remedy},
+		"without perfmon": {host(t, all&^(1<<perfmon), 0, ""), "the collector lacks CAP_PERFMON" + remedy},
+		"without ptrace":  {host(t, all&^(1<<sysPtrace), 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
+		"only admin":      {host(t, 1<<sysAdmin, 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
+		"seccomp":         {host(t, all, 2, "[none] integrity confidentiality\n"), "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it"},
+		"lockdown":        {host(t, all, 0, "none integrity [confidentiality]\n"), "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity"},
+	} {
+		err := tc.host.Explain(refused)
+		require.EqualError(t, err, tc.want+" (the kernel says: map create: operation not permitted)", name)
+		require.ErrorIs(t, err, syscall.EPERM)
+	}
+}
+
+func TestWhatIsNoQuestionOfPrivilegesStaysAsItIs(t *testing.T) {
+	assert.NoError(t, Host{}.Explain(nil))
+	other := errors.New("the verifier refuses")
+	assert.Equal(t, other, host(t, 0, 0, "").Explain(other))
+	unknown := fmt.Errorf("load: %w", syscall.EPERM)
+	assert.Equal(t, unknown, host(t, 1<<bpf|1<<perfmon|1<<sysPtrace, 0, "[none]").Explain(unknown), "nothing is missing that we know of")
+	assert.Equal(t, unknown, Host{Proc: t.TempDir()}.Explain(unknown), "without /proc nothing can be said")
+}
