@@ -90,7 +90,7 @@ func TestDistributionRefusesABadConfigurationWithAReasonAndARemedy(t *testing.T)
 		"two bad settings":  {"{username: otel, body: novel}", `body "novel" is unknown; want sentence or none`},
 		"overlap":           {"{watch: {prefixes: [/a, /a/b]}}", `watch.prefixes[1] "/a/b" lies within watch.prefixes[0] "/a"`},
 		"bad pattern":       {"{watch: {value: {redact: {keys: ['(']}}}}", "want a regular expression in RE2 syntax"},
-		"nothing to do":     {"{watch: {enabled: false}, status: {enabled: false}}", "the receiver would do nothing"},
+		"nothing to do":     {"{watch: {enabled: false}, status: {enabled: false}, ebpf: {mode: disabled}}", "the receiver would do nothing"},
 		"unit is missing":   {"{collection_interval: 10}", "write a unit, for example 10s"},
 		"unreadable CA":     {"{tls: {ca_file: /absent/ca.pem}}", `tls.ca_file "/absent/ca.pem" cannot be read`},
 		"user, no password": {"{username: otel}", `username "otel" has no password`},
