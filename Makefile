@@ -24,6 +24,8 @@ SOAK ?= 30m
 DISTRIBUTION := _build/otelcol-etcd
 ETCD_MINORS := 3.5 3.6 3.7
 ETCDS := $(ETCD_MINORS:%=.cache/etcd/%/etcd)
+# What test/trace reads besides: code of an old compiler, and code that has no fixed place.
+ETCDS_TRACED := .cache/etcd/3.5-go1.19/etcd .cache/etcd/3.7-pie/etcd
 
 # What the suites find their programs by.
 TEST_ENV = OTELCOL_ETCD="$(CURDIR)/$(DISTRIBUTION)" ETCD_BIN_DIR="$(CURDIR)/.cache/etcd"
@@ -61,7 +63,7 @@ build: ## Build the collector distribution, _build/otelcol-etcd.
 test: ## Run all tests, with real etcds of every supported minor and the race detector.
 	$(call step,1/8,etcd 3.4 from Debian)
 	@tools/etcd/fetch-3.4.sh .cache/etcd/3.4
-	$(call step,2/8,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS))
+	$(call step,2/8,etcd $(foreach minor,$(ETCD_MINORS) 3.5-go1.19,$(call etcd_version,$(minor))),$(ETCDS) $(ETCDS_TRACED))
 	$(call step,3/8,the collector distribution,$(DISTRIBUTION))
 	$(call step,4/8,generated code is up to date)
 	@MAKE="$(MAKE)" tools/check-generated.sh
@@ -146,6 +148,14 @@ $(ETCDS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
 	@tools/patiently.sh "building etcd $(call etcd_version,$*) from the Go module proxy (about a minute the first time)" \
 	  env CGO_ENABLED=0 go -C tools/etcd/$* build -trimpath -ldflags "-s -w" -o ../../../$(@D)/ tool
 	@mv $(@D)/server $@
+
+.cache/etcd/3.5-go1.19/etcd: tools/etcd/3.5-go1.19/go.mod tools/etcd/3.5-go1.19/go.sum
+	@cd $(<D) && "$(CURDIR)/tools/patiently.sh" "building etcd $(call etcd_version,3.5-go1.19) with Go 1.19 (about a minute the first time)" \
+	  env CGO_ENABLED=0 GOTOOLCHAIN=go1.19.9 go build -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
+
+.cache/etcd/3.7-pie/etcd: tools/etcd/3.7/go.mod tools/etcd/3.7/go.sum
+	@tools/patiently.sh "building etcd $(call etcd_version,3.7) as a position independent executable (about a minute the first time)" \
+	  env CGO_ENABLED=0 go -C $(<D) build -buildmode=pie -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
 
 # All that the distribution is compiled from: the root module without tests and without programs of its own.
 SOURCES := $(shell find . \( -name _build -o -name .cache -o -name .git -o -path ./cmd -o -path ./test -o -path ./tools \) -prune \

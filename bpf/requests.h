@@ -69,11 +69,13 @@ static __always_inline struct header header(struct pt_regs *ctx, __u8 kind, __u8
 	};
 }
 
-/* key and range end, or name of the method, into data. */
-static __always_inline void take_data(struct request *r, __u8 *data, __u32 half, const struct go_string *key, const struct go_string *end)
+/* key and range end, or name of the method, into data: the last that is read of a request. */
+static __always_inline void take_data(struct request *r, __u8 *data, __u32 half, const struct go_string *key, const struct go_string *end, __u64 unreadable)
 {
 	r->key_kept = take_text(data, key, half);
 	r->end_kept = take_text(data + half, end, half);
+	if (counted(COUNT_UNREADABLE) != unreadable)
+		r->h.flags |= REQUEST_PARTIAL;
 }
 
 static __always_inline bool take_request(struct request *r, const struct header *h, const struct served *s, const struct operation *op,
@@ -178,6 +180,7 @@ static __noinline void take_transaction(const struct header *h, const struct ser
 static __noinline void emit(const struct header *h, const struct served *s, const struct operation *op, const struct binary *b, const struct process *p)
 {
 	struct go_string key = {}, end = {};
+	__u64 unreadable = counted(COUNT_UNREADABLE);
 	if (!op)
 		take(&key, sizeof key, s->method);
 	else if (op->key != NONE)
@@ -189,14 +192,14 @@ static __noinline void emit(const struct header *h, const struct served *s, cons
 		if (!r)
 			return;
 		take_request(r, h, s, op, b, p, &key, &end);
-		take_data(r, r->data, DATA_SMALL / 2, &key, &end);
+		take_data(r, r->data, DATA_SMALL / 2, &key, &end, unreadable);
 		submit(r);
 	} else {
 		struct large_request *l = reserve(sizeof *l);
 		if (!l)
 			return;
 		take_request(&l->r, h, s, op, b, p, &key, &end);
-		take_data(&l->r, l->r.data, DATA_LARGE / 2, &key, &end);
+		take_data(&l->r, l->r.data, DATA_LARGE / 2, &key, &end, unreadable);
 		submit(l);
 	}
 	if (op && op->txn)

@@ -35,6 +35,13 @@ static __always_inline void count(__u32 which)
 		__sync_fetch_and_add(n, 1); /* before 6.10 a program can be preempted here by another one */
 }
 
+/* What was counted on this CPU, on which a program stays to its end. */
+static __always_inline __u64 counted(__u32 which)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &which);
+	return n ? *n : 0;
+}
+
 static __always_inline void *reserve(__u64 size)
 {
 	void *r = bpf_ringbuf_reserve(&records, size, 0);

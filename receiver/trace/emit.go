@@ -164,7 +164,9 @@ func (o *operation) tell(r *logrecord.Request, q *request) {
 	case isRevision:
 		r.At = q.Number
 	case isMember:
-		r.MemberID = uint64(q.Number)
+		if q.Number != bpf.Unknown {
+			r.MemberID = uint64(q.Number)
+		}
 	case isAction:
 		r.Action = q.Number
 	}

@@ -50,7 +50,10 @@ type process struct {
 
 // identity is an executable: the same file under any path and in any mount name
 // space, and another one after an upgrade in place.
-type identity struct{ device, inode uint64 }
+type identity struct {
+	device, inode uint64
+	changed       int64 // ns: an upgrade may write into the same inode
+}
 
 // startTime is field 22 of /proc/PID/stat, after the name, which may hold spaces
 // and parentheses.
@@ -78,7 +81,7 @@ func openExecutable(root string, pid int) (*os.File, identity, error) {
 	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
 		return nil, identity{}, errors.Join(err, file.Close())
 	}
-	return file, identity{stat.Dev, stat.Ino}, nil
+	return file, identity{stat.Dev, stat.Ino, stat.Ctim.Nano()}, nil
 }
 
 func executablePath(root string, pid int) string {

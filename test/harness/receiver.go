@@ -108,9 +108,17 @@ func Run(t *testing.T, config string) *Receiver {
 // Start starts both pipelines' receivers, as the collector's service does.
 func (r *Receiver) Start(t *testing.T) {
 	t.Helper()
+	require.NoError(t, r.TryStart())
+}
+
+// TryStart is Start where an error is awaited.
+func (r *Receiver) TryStart() error {
 	for _, c := range r.components() {
-		require.NoError(t, c.Start(context.Background(), r))
+		if err := c.Start(context.Background(), r); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Stop stops them. It may be called twice.

@@ -22,6 +22,9 @@ import (
 // own.
 func identify(lr plog.LogRecord) string {
 	attrs := lr.Attributes()
+	if _, incomplete := attrs.Get("etcd.request.incomplete"); incomplete {
+		return "something that was not read as a whole"
+	}
 	operation, _ := attrs.Get("db.operation.name")
 	key, ok := attrs.Get("etcd.key")
 	if keys, is := attrs.Get("etcd.txn.keys"); is && keys.Slice().Len() > 0 {

@@ -4,6 +4,7 @@
 package trace
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -50,7 +51,11 @@ func TestEveryOperationIsTracedAsItWasAskedAndAnswered(t *testing.T) {
 	proof := newProof()
 	t.Run("of", func(t *testing.T) {
 		for _, build := range builds {
-			for _, how := range []cell{{build, false, false}, {build, true, false}, {build, false, true}, {build, true, true}} {
+			all := []cell{{build, false, false}, {build, true, true}, {build, true, false}, {build, false, true}}
+			if !slices.Contains(harness.Versions, build) {
+				all = all[:2]
+			}
+			for _, how := range all {
 				t.Run(how.String(), func(t *testing.T) {
 					t.Parallel()
 					proof.compare(t, how)
@@ -76,8 +81,10 @@ func (p *proof) compare(t *testing.T, how cell) {
 	tr := follow(t, cluster, everything(pids(cluster)...), password)
 	tr.awaitTraced(t, member.PID())
 
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	var b book
-	root := &script{caller: call(t, cluster, member, &b), t: t, ctx: t.Context(), self: member.ID}
+	root := &script{caller: call(t, cluster, member, &b), t: t, ctx: ctx, self: member.ID}
 	if how.auth {
 		root.is(t, "root", rootPassword)
 		tr.awaitUsers(t, cluster)
@@ -88,7 +95,7 @@ func (p *proof) compare(t *testing.T, how cell) {
 		root.is(t, "root", rootPassword)
 		tr.awaitUsers(t, cluster)
 	}
-	root.denied(&script{caller: call(t, cluster, member, &b), t: t, ctx: t.Context()})
+	root.denied(&script{caller: call(t, cluster, member, &b), t: t, ctx: ctx})
 	_, err := pb.NewAuthClient(root.ClientConn).AuthDisable(t.Context(), &pb.AuthDisableRequest{})
 	require.NoError(t, err)
 	root.user, root.token = "", ""

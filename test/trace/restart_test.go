@@ -63,6 +63,7 @@ func TestAnEtcdThatIsReplacedIsTracedAgain(t *testing.T) {
 
 	old := member.PID()
 	require.NoError(t, member.Stop())
+	waitFor(t, "the end of all probes", func() bool { return held(t)["anon_inode:bpf_link"] == 0 })
 	install(t, harness.Binary(t, "3.6"), program)
 	require.NoError(t, member.Restart(t.Context()))
 	isTraced("/upgraded", "3.6.")
@@ -74,16 +75,13 @@ func TestAnEtcdThatIsReplacedIsTracedAgain(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// install puts a program in the place of another one.
+// install puts a program in the place of another one, in the same inode as cp does.
 func install(t *testing.T, from, to string) {
 	t.Helper()
-	if err := os.Remove(to); err != nil {
-		require.ErrorIs(t, err, os.ErrNotExist)
-	}
 	source, err := os.Open(from)
 	require.NoError(t, err)
 	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	require.NoError(t, err)
 	_, err = io.Copy(target, source)
 	require.NoError(t, err)

@@ -1,0 +1,58 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
+	"github.com/etcdreceiver/etcdreceiver/internal/resource"
+)
+
+// A batch that the queue has no room for takes with it what it tells of others: all
+// of that is told by the next one that leaves.
+func TestTheGapIsWhatWasLostHoweverOften(t *testing.T) {
+	lost := map[string]int64{}
+	o := &outbox{
+		format: &logrecord.Format{Events: metadata.DefaultEventsConfig()}, resource: &resource.Builder{},
+		queue: make(chan plog.Logs, 1), lost: func(stage string, n int64) { lost[stage] += n }, open: map[*process]*openBatch{},
+	}
+	p := &process{executable: &executable{}}
+	now := time.Now()
+	request := func(b *logrecord.Batch) { b.Request(&logrecord.Request{Family: "put", Count: logrecord.Absent}) }
+	gaps := func() (of []int64) {
+		for _, lr := range (<-o.queue).ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+			if n, ok := lr.Attributes().Get("etcd.gap.count"); ok {
+				of = append(of, n.Int())
+			}
+		}
+		return of
+	}
+
+	o.add(p, now, request)
+	o.untold = 7 // by the ring, while the batch was open
+	o.flush(now, true)
+	assert.Equal(t, []int64{7}, gaps())
+
+	o.queue <- plog.NewLogs() // the pipeline refuses
+	for range 2 {
+		o.untold++
+		o.add(p, now, request)
+		o.add(p, now, request)
+		o.flush(now, true)
+	}
+	<-o.queue
+	assert.Equal(t, map[string]int64{LostQueue: 4}, lost)
+	o.add(p, now, request)
+	o.flush(now, true)
+	assert.Equal(t, []int64{2 + 4}, gaps())
+	assert.Zero(t, o.untold)
+}
