@@ -150,11 +150,11 @@ $(ETCDS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
 	@mv $(@D)/server $@
 
 .cache/etcd/3.5-go1.19/etcd: tools/etcd/3.5-go1.19/go.mod tools/etcd/3.5-go1.19/go.sum
-	@cd $(<D) && "$(CURDIR)/tools/patiently.sh" "building etcd $(call etcd_version,3.5-go1.19) with Go 1.19 (about a minute the first time)" \
+	@cd $(<D) && "$(CURDIR)/tools/patiently.sh" "building etcd $(call etcd_version,3.5-go1.19) with Go 1.19 (a minute or two the first time)" \
 	  env CGO_ENABLED=0 GOTOOLCHAIN=go1.19.9 go build -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
 
 .cache/etcd/3.7-pie/etcd: tools/etcd/3.7/go.mod tools/etcd/3.7/go.sum
-	@tools/patiently.sh "building etcd $(call etcd_version,3.7) as a position independent executable (about a minute the first time)" \
+	@tools/patiently.sh "building etcd $(call etcd_version,3.7) as a position independent executable (two minutes the first time)" \
 	  env CGO_ENABLED=0 go -C $(<D) build -buildmode=pie -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
 
 # All that the distribution is compiled from: the root module without tests and without programs of its own.

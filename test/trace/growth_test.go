@@ -19,7 +19,7 @@ import (
 // A function whose stack must grow first begins twice. Each request on a fresh
 // connection is served by a goroutine with a fresh, small stack.
 func TestARequestWhoseStackGrowsIsTracedOnce(t *testing.T) {
-	const rounds, clients, each = 8, 250, 2
+	const rounds, clients, each = 4, 250, 2
 	for _, build := range []string{"3.4", "3.5-go1.19", "3.6", "3.7-pie"} {
 		t.Run(build, func(t *testing.T) {
 			cluster := harness.Start(t, build, localcluster.Config{})
