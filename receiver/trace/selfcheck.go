@@ -140,6 +140,8 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	}
 }
 
+var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown")
+
 var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
 
 // errForeign: one receiver tells about one cluster.
@@ -163,10 +165,10 @@ func (t *tracer) foreign(p *process, answers []answer) bool {
 func (t *tracer) verify(p *process, c *checked) (int64, error) {
 	seen := c.check.seen
 	if len(seen) == 0 {
-		if len(c.answers) == 0 {
-			return 0, errors.Join(errNotReached, c.err)
+		if slices.ContainsFunc(c.answers, func(a answer) bool { return !a.seed }) {
+			return 0, errNotSeen
 		}
-		return 0, errNotReached // another member answered, or the probes do not work
+		return 0, errors.Join(errNotReached, c.err)
 	}
 	ahead := wallAhead()
 	var nanos []int64
