@@ -258,9 +258,6 @@ func (p *Programs) Drain(each func(raw []byte)) error {
 	}
 }
 
-// Pending is how many bytes lie in the ring.
-func (p *Programs) Pending() int { return p.ring.AvailableBytes() }
-
 // Close ends Read and takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
 	return errors.Join(p.ring.Close(), p.objects.Close())
