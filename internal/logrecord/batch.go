@@ -64,6 +64,15 @@ func (b *Batch) Bytes() int { return b.bytes }
 // Len is the number of records.
 func (b *Batch) Len() int { return b.records.Len() }
 
+// Keep removes the records for which wanted, which is given their number, is false.
+func (b *Batch) Keep(wanted func(nr int) bool) {
+	nr := -1
+	b.records.RemoveIf(func(plog.LogRecord) bool {
+		nr++
+		return !wanted(nr)
+	})
+}
+
 // Logs are the records. The batch must not be used any more.
 func (b *Batch) Logs() plog.Logs { return b.logs }
 

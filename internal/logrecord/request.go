@@ -209,20 +209,7 @@ func printable(raw []byte) string { return string(appendKey(nil, raw)) }
 
 // sentence: deploy-bot@10.0.0.17 put /config/db/5 (13 B) -> rev 985 in 41.8 ms.
 func (q *Request) sentence(s text) text {
-	who := q.User
-	if who == "" {
-		who = q.Subject
-	}
-	s.key([]byte(who))
-	if q.Client.IsValid() {
-		if who != "" {
-			s.words("@")
-		}
-		s = q.Client.Addr().AppendTo(s)
-	}
-	if len(s) == 0 {
-		s.words("somebody")
-	}
+	s.who(q.User, q.Subject, q.Client)
 	s.words(" ")
 	s.words(q.what())
 	q.objects(&s)

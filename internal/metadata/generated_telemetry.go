@@ -26,6 +26,7 @@ type TelemetryBuilder struct {
 	meter                          metric.Meter
 	mu                             sync.Mutex
 	registrations                  []metric.Registration
+	ReceiverEtcdChangesSigned      metric.Int64Counter
 	ReceiverEtcdCheckpointErrors   metric.Int64Counter
 	ReceiverEtcdCheckpointRevision metric.Int64Gauge
 	ReceiverEtcdConsumeDuration    metric.Float64Histogram
@@ -74,6 +75,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ReceiverEtcdChangesSigned, err = builder.meter.Int64Counter(
+		"otelcol_receiver_etcd_changes_signed",
+		metric.WithDescription("Changes by what is known of their author - `joined`, the request that made it or the lease whose end did; `elsewhere`, another member served it; `missed`, traced, but no request that fits was seen; `untraced`, nothing was traced then. Only while requests are traced. [Development]"),
+		metric.WithUnit("{change}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdCheckpointErrors, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_checkpoint_errors",
 		metric.WithDescription("Failed writes of the checkpoint; what was delivered since the last good one is delivered again after a crash. Alert on an increase that lasts. [Development]"),

@@ -19,6 +19,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ReceiverEtcdChangesSigned.Add(context.Background(), 1)
 	tb.ReceiverEtcdCheckpointErrors.Add(context.Background(), 1)
 	tb.ReceiverEtcdCheckpointRevision.Record(context.Background(), 1)
 	tb.ReceiverEtcdConsumeDuration.Record(context.Background(), 1)
@@ -36,6 +37,9 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ReceiverEtcdWatchLagTime.Record(context.Background(), 1)
 	tb.ReceiverEtcdWatchRestarts.Add(context.Background(), 1)
 	tb.ReceiverEtcdWatchRevision.Record(context.Background(), 1)
+	AssertEqualReceiverEtcdChangesSigned(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEtcdCheckpointErrors(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
@@ -63,6 +64,8 @@ type Tracer struct {
 	// called by a goroutine of its own, which ends with Run.
 	Logs    func(context.Context, plog.Logs) error
 	Metrics func(context.Context, pmetric.Metrics)
+	// Window takes what ties requests to the changes they made; nil: nobody asks.
+	Window *join.Window
 	// Lost counts what was lost at a stage.
 	Lost func(stage string, n int64)
 	// Report tells how a process fares: an error while it cannot be traced, nil when

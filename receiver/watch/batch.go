@@ -55,6 +55,8 @@ type batch struct {
 	// moves the position behind.
 	through int64
 	timer   *time.Timer // runs while there are changes
+	// unsigned are the changes of which it is not looked up yet who made them.
+	unsigned *unsigned // nil if nobody tells
 
 	// Of the revision that is being read; it is open until through reaches it.
 	revision    int64
@@ -68,11 +70,16 @@ type batch struct {
 func (f *follower) newBatch() *batch {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	return &batch{bounds: f.Batch, timer: timer, through: f.next - 1}
+	b := &batch{bounds: f.Batch, timer: timer, through: f.next - 1}
+	if f.Window != nil {
+		b.unsigned = &unsigned{}
+	}
+	return b
 }
 
 func (b *batch) restart() {
 	b.timer.Stop()
+	b.unsigned.reset()
 	b.records, b.first, b.startLen, b.startBytes = nil, 0, 0, 0
 }
 
@@ -126,7 +133,9 @@ func (b *batch) add(ev *logrecord.Event, identity uint64, left bool) (recorded b
 		b.print.Value = 0
 	}
 	b.printedKeys = append(b.printedKeys[:0], ev.KV.Key...)
-	recorded = !left && b.records.Change(ev, identity, b.subIndex)
+	if recorded = !left && b.records.Change(ev, identity, b.subIndex); recorded {
+		b.unsigned.add(b.records.Len()-1, ev)
+	}
 	b.subIndex++
 	return recorded
 }
@@ -176,6 +185,7 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 		}
 		return nil
 	})
+	b.unsigned.arrived(now)
 	s.Telemetry.ReceiverEtcdEventsReceived.Add(ctx, int64(received), sourceWatch)
 	if filtered > 0 {
 		s.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(filtered))
@@ -239,6 +249,7 @@ func (s *session) flush(ctx context.Context) error {
 	if b.open() {
 		return nil // the position cannot move into a revision
 	}
+	s.sign(ctx)
 	if err := s.deliver(ctx, b.records, logrecord.Gap{From: b.first, To: b.through, Next: b.through + 1}); err != nil {
 		return err
 	}
@@ -262,6 +273,7 @@ func (s *session) flush(ctx context.Context) error {
 // before it.
 func (s *session) flushPart(ctx context.Context) error {
 	b := s.pending
+	s.sign(ctx)
 	if err := s.deliver(ctx, b.records, logrecord.Gap{From: b.first, To: b.revision}); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
@@ -49,6 +50,8 @@ type Settings struct {
 	// Stall is how long the pipeline may block before the watch is given back; see the
 	// constant.
 	Stall time.Duration
+	// Local leaves out what the raft log says another member has served.
+	Local bool
 }
 
 // Start says where a prefix begins.
@@ -84,6 +87,8 @@ type Watcher struct {
 	Resource  *resource.Builder
 	Deliver   Deliver
 	Telemetry *metadata.TelemetryBuilder
+	// Window has what was traced of the writes; nil: nothing is.
+	Window *join.Window
 	// Checkpoint keeps the positions; nil: they live as long as the Watcher.
 	Checkpoint *checkpoint.Store
 	// Report tells the state of a prefix's stream: nil when it is open, else why it

@@ -1,0 +1,303 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+)
+
+const (
+	// size is how many revisions are kept: at 10,000 writes a second those of six
+	// seconds, with 100 bytes of keys each about 30 MB at most.
+	size = 1 << 16
+	// leases is how many leases are kept with their owner.
+	leases = 1 << 16
+	// claims is how many requests may claim a revision. One has made it, the others
+	// answered at that moment and changed nothing.
+	claims = 4
+)
+
+// Outcome is what became of the search for a change's author.
+type Outcome uint8
+
+const (
+	// Untraced: nothing was traced then, or it is too long ago.
+	Untraced Outcome = iota
+	// Joined: the request is known, or the lease that expired.
+	Joined
+	// Elsewhere: another member served it. The user is known with authentication on.
+	Elsewhere
+	// Missed: it was traced then, but no request that fits was seen.
+	Missed
+)
+
+// Outcomes are all, by the name that the receiver's own telemetry has.
+var Outcomes = [...]string{Untraced: "untraced", Joined: "joined", Elsewhere: "elsewhere", Missed: "missed"}
+
+// Window keeps what was traced about the latest revisions of one cluster, a bounded
+// number of them. All methods may be called by any goroutine.
+type Window struct {
+	mu     sync.Mutex
+	slots  []slot // by revision modulo their number; nil until something is traced
+	owners *lru.Cache[int64, grant]
+	traced map[int]int64 // by process the revision after which its requests are seen
+	newest int64
+	next   chan struct{} // closed by the next Drained, if somebody waits
+}
+
+// slot is what is known about a revision.
+type slot struct {
+	revision int64
+	applied  *Applied
+	writes   []*Write
+}
+
+type grant struct {
+	by logrecord.Author
+	at time.Time
+}
+
+// NewWindow has room for a fixed number of revisions, and takes its memory when
+// something is traced.
+func NewWindow() *Window {
+	owners, _ := lru.New[int64, grant](leases) // fails for a size that is not positive
+	return &Window{owners: owners, traced: map[int]int64{}}
+}
+
+// Tracing says that the requests of a process are seen from now on, when its store
+// is at a revision.
+func (w *Window) Tracing(pid int, revision int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.slots == nil {
+		w.slots = make([]slot, size)
+	}
+	w.traced[pid] = revision
+}
+
+// Ended says that the requests of a process are not seen any more. What was seen
+// of it stays: the changes may come after it has ended.
+func (w *Window) Ended(pid int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.traced, pid)
+}
+
+// Forget drops what was seen of all processes that are not traced any more. An
+// etcd that is restored from a backup gives its revisions a second time, and it
+// does so as another process.
+func (w *Window) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.newest = 0
+	for i := range w.slots {
+		s := &w.slots[i]
+		if s.applied != nil {
+			if _, ok := w.traced[s.applied.PID]; !ok {
+				s.applied = nil
+			}
+		}
+		kept := s.writes[:0]
+		for _, write := range s.writes {
+			if _, ok := w.traced[write.PID]; ok {
+				kept = append(kept, write)
+			}
+		}
+		clear(s.writes[len(kept):])
+		s.writes = kept
+		if s.applied == nil && len(s.writes) == 0 {
+			s.revision = 0
+		}
+		w.newest = max(w.newest, s.revision)
+	}
+}
+
+// Served takes a request that was answered.
+func (w *Window) Served(write *Write) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.slot(write.PID, write.Revision)
+	if s == nil {
+		return
+	}
+	if len(s.writes) < claims {
+		s.writes = append(s.writes, write)
+		return
+	}
+	for i := range s.writes {
+		if write.Certain && !s.writes[i].Certain {
+			s.writes[i] = write
+			return
+		}
+	}
+}
+
+// Applied takes a write that a member has applied. All members apply all writes,
+// so those that are traced on this host agree.
+func (w *Window) Applied(a *Applied) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.slot(a.PID, a.Revision); s != nil && (s.applied == nil || a.Here) {
+		s.applied = a
+	}
+}
+
+// slot gives the slot of a revision, nil if it is too old, or its process is not
+// traced.
+func (w *Window) slot(pid int, revision int64) *slot {
+	if _, ok := w.traced[pid]; !ok || revision <= 0 {
+		return nil
+	}
+	s := &w.slots[revision%size]
+	if s.revision > revision {
+		return nil
+	}
+	if s.revision != revision {
+		clear(s.writes)
+		*s = slot{revision: revision, writes: s.writes[:0]}
+	}
+	w.newest = max(w.newest, revision)
+	return s
+}
+
+// Granted takes a lease that a client was granted.
+func (w *Window) Granted(lease int64, by *logrecord.Author, at time.Time) {
+	w.owners.Add(lease, grant{*by, at})
+}
+
+// Drained says that all is here that was traced up to now.
+func (w *Window) Drained() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next != nil {
+		close(w.next)
+		w.next = nil
+	}
+}
+
+// Wait returns when it is known who made a revision, when that will not be known
+// any more, and at the latest at until.
+func (w *Window) Wait(ctx context.Context, revision int64, until time.Time) {
+	var late <-chan time.Time
+	for {
+		drained := w.unsettled(revision)
+		left := time.Until(until)
+		if drained == nil || left <= 0 {
+			return
+		}
+		if late == nil {
+			timer := time.NewTimer(left)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-late:
+			return
+		case <-drained:
+		}
+	}
+}
+
+// unsettled gives what to wait for, nil if nothing more can come.
+func (w *Window) unsettled(revision int64) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.covers(revision) {
+		return nil
+	}
+	if s := &w.slots[revision%size]; s.revision == revision && s.applied != nil {
+		if !s.applied.Here {
+			return nil
+		}
+		for _, write := range s.writes {
+			if write.Certain && s.applied.allows(write) {
+				return nil
+			}
+		}
+	}
+	if w.next == nil {
+		w.next = make(chan struct{})
+	}
+	return w.next
+}
+
+// covers tells whether a revision is one of those that were traced and are kept.
+func (w *Window) covers(revision int64) bool {
+	if w.slots == nil || revision <= w.newest-size {
+		return false
+	}
+	for _, from := range w.traced {
+		if from < revision {
+			return true
+		}
+	}
+	return w.slots[revision%size].revision == revision
+}
+
+// Author tells who made a change.
+func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.covers(c.Revision) {
+		return nil, Untraced
+	}
+	s := &w.slots[c.Revision%size]
+	if s.revision != c.Revision {
+		return nil, Missed // its place is empty, or has a newer one
+	}
+	if write := s.author(c); write != nil {
+		by := write.By
+		return &by, Joined
+	}
+	switch a := s.applied; {
+	case a == nil:
+		return nil, Missed
+	case !a.Here:
+		return &logrecord.Author{Source: logrecord.AuthorRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Elsewhere
+	case a.Operation == "lease_revoke" && c.Delete:
+		return w.expired(a), Joined
+	default:
+		return &logrecord.Author{Source: logrecord.AuthorRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Missed
+	}
+}
+
+// author is the request that made a change: the one that certainly changed
+// something, or the only one that may have.
+func (s *slot) author(c *Change) *Write {
+	var found *Write
+	several := false
+	for _, write := range s.writes {
+		if !s.applied.allows(write) || !write.made(c) {
+			continue
+		}
+		if write.Certain {
+			return write
+		}
+		several = found != nil
+		found = write
+	}
+	if several {
+		return nil
+	}
+	return found
+}
+
+// expired is the author of a lease's end: nobody asked for it.
+func (w *Window) expired(a *Applied) *logrecord.Author {
+	by := &logrecord.Author{Duration: -1}
+	if g, ok := w.owners.Get(a.Lease); ok {
+		*by = g.by
+		by.Duration, by.Granted = -1, g.at
+	}
+	by.Source, by.Operation, by.LeaseID = logrecord.AuthorLease, "lease_expire", a.Lease
+	return by
+}

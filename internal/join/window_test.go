@@ -1,0 +1,248 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	etcd  = 7 // the pid of an etcd whose store was at revision 10 when its tracing began
+	began = 10
+)
+
+func traced() *Window {
+	w := NewWindow()
+	w.Tracing(etcd, began)
+	return w
+}
+
+func request(user, operation string, more func(*Write)) *Write {
+	w := &Write{PID: etcd, Revision: 42, By: logrecord.Author{Source: logrecord.AuthorRequest, Operation: operation, User: user, Duration: time.Millisecond}}
+	more(w)
+	return w
+}
+
+func put(user string, keys ...string) *Write {
+	return request(user, "put", func(w *Write) {
+		w.Certain = true
+		for _, k := range keys {
+			w.Puts = append(w.Puts, Keys{Key: []byte(k)})
+		}
+	})
+}
+
+func deletes(user, key, end string) *Write {
+	return request(user, "delete_range", func(w *Write) {
+		w.Certain, w.Deletes = true, []Keys{{Key: []byte(key), End: []byte(end)}}
+	})
+}
+
+// perhaps is a transaction whose deletes may have found nothing.
+func perhaps(user, key string) *Write {
+	return request(user, "txn", func(w *Write) { w.Deletes = []Keys{{Key: []byte(key)}} })
+}
+
+func revoke(user string, lease int64) *Write {
+	return request(user, "lease_revoke", func(w *Write) { w.Lease = lease })
+}
+
+func entry(operation string, more func(*Applied)) *Applied {
+	a := &Applied{PID: etcd, Revision: 42, Here: true, Operation: operation}
+	if more != nil {
+		more(a)
+	}
+	return a
+}
+
+func TestAChangeGetsTheAuthorOfTheRequestThatMadeItAndNoOther(t *testing.T) {
+	aPut, aDelete := Change{Revision: 42, Key: []byte("/a")}, Change{Revision: 42, Key: []byte("/a"), Delete: true}
+	leased := Change{Revision: 42, Key: []byte("/a"), Delete: true, Lease: 5}
+	for name, c := range map[string]struct {
+		change  Change
+		writes  []*Write
+		applied *Applied
+		user    string
+		outcome Outcome
+	}{
+		"put":                                 {aPut, []*Write{put("alice", "/a")}, nil, "alice", Joined},
+		"put of another key":                  {aPut, []*Write{put("alice", "/b")}, nil, "", Missed},
+		"one of several keys":                 {aPut, []*Write{put("alice", "/b", "/a")}, nil, "alice", Joined},
+		"delete is not a put":                 {aDelete, []*Write{put("alice", "/a")}, nil, "", Missed},
+		"delete":                              {aDelete, []*Write{deletes("bob", "/a", "")}, nil, "bob", Joined},
+		"range":                               {aDelete, []*Write{deletes("bob", "/", "0")}, nil, "bob", Joined},
+		"range that ends before":              {aDelete, []*Write{deletes("bob", "/", "/a")}, nil, "", Missed},
+		"range without an end":                {aDelete, []*Write{deletes("bob", "/", "\x00")}, nil, "bob", Joined},
+		"range without an end, after":         {aDelete, []*Write{deletes("bob", "/b", "\x00")}, nil, "", Missed},
+		"cut key":                             {aPut, []*Write{request("alice", "put", func(w *Write) { w.Puts = []Keys{{Key: []byte("/"), Cut: true}} })}, nil, "alice", Joined},
+		"cut key of another":                  {aPut, []*Write{request("alice", "put", func(w *Write) { w.Puts = []Keys{{Key: []byte("/b"), Cut: true}} })}, nil, "", Missed},
+		"below a name":                        {aPut, []*Write{request("alice", "lock", func(w *Write) { w.Puts = []Keys{{Key: []byte("/"), Below: true}} })}, entry("txn", nil), "alice", Joined},
+		"incomplete":                          {aPut, []*Write{request("alice", "txn", func(w *Write) { w.Incomplete = true })}, nil, "alice", Joined},
+		"certain before perhaps":              {aDelete, []*Write{perhaps("eve", "/a"), deletes("bob", "/a", "")}, nil, "bob", Joined},
+		"two perhaps are none":                {aDelete, []*Write{perhaps("eve", "/a"), perhaps("mallory", "/a")}, nil, "", Missed},
+		"one perhaps":                         {aDelete, []*Write{perhaps("eve", "/a")}, nil, "eve", Joined},
+		"certain comes after many perhaps":    {aDelete, []*Write{perhaps("1", "/a"), perhaps("2", "/a"), perhaps("3", "/a"), perhaps("4", "/a"), deletes("bob", "/a", "")}, nil, "bob", Joined},
+		"revoked lease":                       {leased, []*Write{revoke("alice", 5)}, nil, "alice", Joined},
+		"revoked lease, the key's not known":  {aDelete, []*Write{revoke("alice", 5)}, nil, "alice", Joined},
+		"another lease was revoked":           {leased, []*Write{revoke("alice", 6)}, nil, "", Missed},
+		"no request":                          {aPut, nil, nil, "", Missed},
+		"log agrees":                          {aPut, []*Write{put("alice", "/a")}, entry("put", func(a *Applied) { a.User = "alice" }), "alice", Joined},
+		"log has another user":                {aPut, []*Write{put("eve", "/a")}, entry("put", func(a *Applied) { a.User = "alice" }), "alice", Missed},
+		"log has another operation":           {aPut, []*Write{put("eve", "/a")}, entry("txn", func(a *Applied) { a.User = "alice" }), "alice", Missed},
+		"log says who of two":                 {aDelete, []*Write{perhaps("eve", "/a"), perhaps("bob", "/a")}, entry("txn", func(a *Applied) { a.User = "bob" }), "bob", Joined},
+		"log says elsewhere":                  {aPut, []*Write{put("eve", "/a")}, entry("put", func(a *Applied) { a.Here, a.User = false, "alice" }), "alice", Elsewhere},
+		"log has another lease":               {aDelete, []*Write{revoke("eve", 6)}, entry("lease_revoke", func(a *Applied) { a.Lease = 5 }), "owner", Joined},
+		"lease of an owner expired":           {leased, nil, entry("lease_revoke", func(a *Applied) { a.Lease = 5 }), "owner", Joined},
+		"lease expired that nobody saw begin": {leased, nil, entry("lease_revoke", func(a *Applied) { a.Lease = 9 }), "", Joined},
+		"lease expired and another revoked":   {leased, []*Write{revoke("eve", 5)}, entry("lease_revoke", func(a *Applied) { a.Lease = 5 }), "eve", Joined},
+		"before tracing began":                {Change{Revision: began, Key: []byte("/a")}, nil, nil, "", Untraced},
+		"after what was seen":                 {Change{Revision: 43, Key: []byte("/a")}, []*Write{put("alice", "/a")}, nil, "", Missed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := traced()
+			w.Granted(5, &logrecord.Author{User: "owner"}, time.Unix(1700000000, 0))
+			for _, write := range c.writes {
+				w.Served(write)
+			}
+			if c.applied != nil {
+				w.Applied(c.applied)
+			}
+			author, outcome := w.Author(&c.change)
+			assert.Equal(t, Outcomes[c.outcome], Outcomes[outcome])
+			user := ""
+			if author != nil {
+				user = author.User
+			}
+			assert.Equal(t, c.user, user)
+		})
+	}
+}
+
+func TestTheEndOfALeaseNamesItsOwnerAndWhenItWasGranted(t *testing.T) {
+	w := traced()
+	client := netip.MustParseAddrPort("10.0.0.17:5000")
+	w.Granted(5, &logrecord.Author{Source: logrecord.AuthorRequest, User: "owner", Client: client, Operation: "lease_grant", Duration: time.Second}, time.Unix(1700000000, 0))
+	w.Applied(entry("lease_revoke", func(a *Applied) { a.User, a.Lease = "root", 5 }))
+	author, _ := w.Author(&Change{Revision: 42, Key: []byte("/a"), Delete: true})
+	require.Equal(t, &logrecord.Author{
+		Source: logrecord.AuthorLease, Operation: "lease_expire", User: "owner", Client: client, Duration: -1, LeaseID: 5, Granted: time.Unix(1700000000, 0),
+	}, author)
+}
+
+func TestTheWindowIsBoundedAndWhatLeftItIsUntraced(t *testing.T) {
+	w := traced()
+	for r := int64(100); r < 100+3*size; r++ {
+		write := put("alice", "/a")
+		write.Revision = r
+		w.Served(write)
+	}
+	old := put("eve", "/a")
+	old.Revision = 100
+	w.Served(old) // too late
+	_, outcome := w.Author(&Change{Revision: 100, Key: []byte("/a")})
+	assert.Equal(t, Untraced, outcome)
+	_, outcome = w.Author(&Change{Revision: 100 + 2*size, Key: []byte("/a")})
+	assert.Equal(t, Joined, outcome)
+	assert.Len(t, w.slots, size)
+}
+
+func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {
+	w := traced()
+	w.Served(put("alice", "/a"))
+	w.Ended(etcd)
+	_, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
+	assert.Equal(t, Joined, outcome)
+	_, outcome = w.Author(&Change{Revision: 43, Key: []byte("/a")})
+	assert.Equal(t, Untraced, outcome, "nobody looks any more")
+
+	w.Tracing(etcd+1, 20) // restored to before what the other one wrote
+	w.Forget()
+	author, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
+	assert.Nil(t, author, "it is another revision 42")
+	assert.Equal(t, Missed, outcome)
+}
+
+func TestWaitEndsWhenNothingMoreCanCome(t *testing.T) {
+	forever := func() time.Time { return time.Now().Add(time.Hour) }
+	t.Run("nothing is traced", func(t *testing.T) { NewWindow().Wait(t.Context(), 42, forever()) })
+	t.Run("before tracing began", func(t *testing.T) { traced().Wait(t.Context(), began, forever()) })
+	t.Run("served elsewhere", func(t *testing.T) {
+		w := traced()
+		w.Applied(entry("put", func(a *Applied) { a.Here = false }))
+		w.Wait(t.Context(), 42, forever())
+	})
+	t.Run("the request is there", func(t *testing.T) {
+		w := traced()
+		w.Applied(entry("put", nil))
+		w.Served(put("alice", "/a"))
+		w.Wait(t.Context(), 42, forever())
+	})
+	t.Run("the context ends", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		traced().Wait(ctx, 42, forever())
+	})
+	t.Run("the time is over", func(t *testing.T) { traced().Wait(t.Context(), 42, time.Now().Add(time.Millisecond)) })
+	t.Run("it is not there yet", func(t *testing.T) {
+		w := traced()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Wait(t.Context(), 42, forever())
+		}()
+		for range 3 {
+			time.Sleep(time.Millisecond)
+			w.Drained()
+		}
+		select {
+		case <-ended:
+			t.Fatal("nothing is known of revision 42")
+		default:
+		}
+		w.Applied(entry("put", nil))
+		w.Served(put("alice", "/a"))
+		w.Drained()
+		<-ended
+	})
+}
+
+func TestTheWindowMayBeUsedByAllRoadsAtOnce(t *testing.T) {
+	w := traced()
+	var group sync.WaitGroup
+	const revisions = 5000
+	group.Go(func() {
+		for r := int64(began + 1); r <= revisions; r++ {
+			write := put("alice", fmt.Sprint(r))
+			write.Revision = r
+			w.Applied(&Applied{PID: etcd, Revision: r, Here: true, Operation: "put"})
+			w.Served(write)
+			w.Drained()
+		}
+	})
+	for range 2 {
+		group.Go(func() {
+			for r := int64(began + 1); r <= revisions; r++ {
+				w.Wait(t.Context(), r, time.Now().Add(time.Minute))
+				if _, outcome := w.Author(&Change{Revision: r, Key: []byte(fmt.Sprint(r))}); outcome != Joined {
+					t.Errorf("revision %d: %s", r, Outcomes[outcome])
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
