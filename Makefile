@@ -106,11 +106,13 @@ bench: ## Run the benchmarks (a rival receiver is compiled the first time, 20 CP
 	  env $(TEST_ENV) go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: soak
-soak: ## Break things around the distribution, again and again, and judge what arrives (SOAK=30m).
-	$(call step,1/3,etcd $(call etcd_version,3.6),.cache/etcd/3.6/etcd)
-	$(call step,2/3,the collector distribution,$(DISTRIBUTION))
-	$(call step,3/3,every fault for $(SOAK))
+soak: ## Break things around the distribution, then trace an etcd that works hard, and judge both (each for SOAK=30m).
+	$(call step,1/4,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS))
+	$(call step,2/4,the collector distribution,$(DISTRIBUTION))
+	$(call step,3/4,every fault for $(SOAK))
 	@cd test && env $(TEST_ENV) FAULTS_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestDistributionKeepsItsPromises ./faults
+	$(call step,4/4,probes in and out for $(SOAK))
+	@cd test && env $(TEST_ENV) TRACE_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestTracingNeverHarmsEtcd ./trace
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a moment (FUZZTIME=10s).

@@ -38,7 +38,7 @@ func validateConfig(c *Config) error {
 		oneOf("status.prometheus", c.Status.Prometheus, "auto", "required", "disabled"),
 		oneOf("body", c.Body, "sentence", "none"),
 		oneOf("histogram", c.Histogram, "explicit", "none"),
-		validateTiers(c),
+		validateTiers(c), validateScope(c),
 		errors.Join(validateEbpf(&c.Ebpf)...),
 	)
 }
@@ -234,12 +234,15 @@ func validateStorage(storage string) error {
 func validateWatch(c *WatchConfig) error {
 	errs := []error{
 		oneOf("watch.start", c.Start, "resume", "latest", "revision"),
+		oneOf("watch.scope", c.Scope, "cluster", "local"),
 		oneOf("watch.on_compaction", c.OnCompaction, "resync", "snapshot", "skip"),
 		validateStart(c),
 		oneOf("watch.value.policy", c.Value.Policy, "none", "size", "hash", "text", "base64"),
 		oneOf("watch.value.redact.action", c.Value.Redact.Action, "none", "size", "hash"),
 		validatePrefixes(c.Prefixes),
 		validateExclude(c),
+		oneOf("watch.kubernetes", c.Kubernetes, "auto", "enabled", "disabled"),
+		validateKubernetesPrefixes(c),
 	}
 	if _, err := redact.Compile(c.Value.Redact.Keys); err != nil {
 		errs = append(errs, fmt.Errorf("watch.value.redact.keys%w; want a regular expression in RE2 syntax", err))
@@ -307,11 +310,46 @@ func validateExclude(c *WatchConfig) error {
 	return errors.Join(errs...)
 }
 
+func validateKubernetesPrefixes(c *WatchConfig) error {
+	var errs []error
+	prefixes := c.KubernetesPrefixes
+	if len(prefixes) == 0 && c.Kubernetes != "disabled" {
+		errs = append(errs, fmt.Errorf("watch.kubernetes_prefixes is empty but watch.kubernetes is %s; name the prefixes, for example /registry/, or use watch.kubernetes: disabled", c.Kubernetes))
+	}
+	for i, p := range prefixes {
+		if !strings.HasSuffix(p, "/") {
+			errs = append(errs, fmt.Errorf("watch.kubernetes_prefixes[%d] %q does not end with a slash; want for example /registry/", i, p))
+			continue
+		}
+		for j, other := range prefixes {
+			if i != j && strings.HasPrefix(p, other) && (p != other || i > j) {
+				errs = append(errs, fmt.Errorf("watch.kubernetes_prefixes[%d] %q lies within watch.kubernetes_prefixes[%d] %q, its keys would be read wrong; remove one of them", i, p, j, other))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func validateTiers(c *Config) error {
 	if !c.Watch.Enabled && !c.Status.Enabled && c.Ebpf.Mode == "disabled" {
 		return errors.New("watch.enabled and status.enabled are both false and ebpf.mode is disabled, so the receiver would do nothing; enable one, or remove the receiver")
 	}
 	return nil
+}
+
+// validateScope: who served a change is known from the kernel only.
+func validateScope(c *Config) error {
+	switch {
+	case c.Watch.Scope != "local" || !c.Watch.Enabled:
+		return nil
+	case c.Ebpf.Mode == "disabled":
+		return errors.New("watch.scope: local needs to know which member served a change, but ebpf.mode is disabled; use ebpf.mode: auto or required, or watch.scope: cluster")
+	case !c.Watch.Authors:
+		return errors.New("watch.scope: local needs watch.authors: true, but it is false; set it, or use watch.scope: cluster")
+	default:
+		return nil
+	}
 }
 
 // resourceAttributes are the names that labels must not take.

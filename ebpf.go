@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
 )
@@ -30,11 +31,13 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 	t := &trace.Tracer{
 		Settings: trace.Settings{
 			Mode: trace.Mode(c.Events.Mode), Operations: c.Operations, SlowRequest: c.Events.SlowThreshold, Sample: c.Events.SampleRatio,
+			MaxRecords: c.Events.MaxPerSecond, Top: c.Top,
 			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold,
 			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
 			Names: c.Processes.Names, PIDs: c.Processes.Pids,
 		},
-		Cluster: r.cluster, Format: r.format, Resource: r.resource, Logger: r.settings.Logger,
+		Cluster: r.cluster, Window: r.window, Format: r.format, Resource: r.resource, Logger: r.settings.Logger,
+		Builder: metadata.NewMetricsBuilder(r.config.MetricsBuilder, r.settings),
 		Lost: func(stage string, n int64) {
 			r.telemetry.ReceiverEtcdEventsLost.Add(context.Background(), n, stageOf(stage))
 		},
@@ -78,6 +81,10 @@ var families = []string{"get", "put", "delete", "txn", "compact", "watch", "leas
 // shortestRescan: each time all processes of the host are looked at.
 const shortestRescan = 100 * time.Millisecond
 
+// mostNames: each name is a series in the backend, for each member, and recording
+// n of them takes n*n comparisons.
+const mostNames = 100
+
 func slowThreshold(path string, t time.Duration) error {
 	switch {
 	case t <= 0:
@@ -102,6 +109,12 @@ func validateEbpf(c *EbpfConfig) []error {
 	errs = append(errs, slowThreshold("ebpf.events.slow_threshold", c.Events.SlowThreshold), slowThreshold("ebpf.disk.slow_threshold", c.Disk.SlowThreshold))
 	if r := c.Events.SampleRatio; !(r >= 0 && r <= 1) { // also NaN
 		errs = append(errs, fmt.Errorf("ebpf.events.sample_ratio %v is not between 0 and 1", r))
+	}
+	if n := c.Events.MaxPerSecond; n < 0 {
+		errs = append(errs, fmt.Errorf("ebpf.events.max_per_second %d is negative; want a positive number, or 0 for no limit", n))
+	}
+	if n := c.Top; n < 0 || n > mostNames {
+		errs = append(errs, fmt.Errorf("ebpf.top %d is not between 0 and %d; want for example 20", n, mostNames))
 	}
 	if t := c.Processes.Rescan; t < shortestRescan {
 		errs = append(errs, fmt.Errorf("ebpf.processes.rescan %s is below %s; write a unit, for example 5s", t, shortestRescan))

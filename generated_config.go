@@ -27,6 +27,8 @@ type EbpfConfig struct {
 	Processes EbpfProcessesConfig `mapstructure:"processes"`
 	// Bytes of the buffer between kernel and collector, a power of two from 64 KiB. What does not fit is counted and told by a gap record.
 	RingBufferSize int `mapstructure:"ring_buffer_size"`
+	// How many clients, users and key prefixes are counted by name in the metrics etcd.client.requests, etcd.user.requests and etcd.prefix.requests; all others are one, `other`. 0 means none of these metrics.
+	Top int `mapstructure:"top"`
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
@@ -39,6 +41,7 @@ func NewDefaultEbpfConfig() EbpfConfig {
 		Mode:           "auto",
 		Processes:      NewDefaultEbpfProcessesConfig(),
 		RingBufferSize: 8388608,
+		Top:            20,
 	}
 }
 
@@ -62,6 +65,8 @@ func NewDefaultEbpfDiskConfig() EbpfDiskConfig {
 
 // EbpfEventsConfig which requests become log records (logs pipeline). The metrics count all of them.
 type EbpfEventsConfig struct {
+	// How many requests become log records in each second, and as many again of those that fail. What exceeds it is counted and told by a gap record. 0 means no limit.
+	MaxPerSecond int `mapstructure:"max_per_second"`
 	// `none`: no requests. `slow`: those that take slow_threshold, and those that fail. `writes`: also all that may change something. `all`: also reads, of those that are fast the part sample_ratio.
 	Mode string `mapstructure:"mode"`
 	// Which part of the fast reads become log records under mode `all`, from 0 to 1.
@@ -75,6 +80,7 @@ type EbpfEventsConfig struct {
 // NewDefaultEbpfEventsConfig returns a new EbpfEventsConfig with default values consistent with the annotations in the schema.
 func NewDefaultEbpfEventsConfig() EbpfEventsConfig {
 	return EbpfEventsConfig{
+		MaxPerSecond:  0,
 		Mode:          "writes",
 		SampleRatio:   1,
 		SlowThreshold: 100 * time.Millisecond,
@@ -142,6 +148,8 @@ func NewDefaultWatchBatchConfig() WatchBatchConfig {
 
 // WatchConfig key changes as log records (logs pipeline).
 type WatchConfig struct {
+	// Whether a change tells who made it, where requests are traced (`ebpf`). It costs etcd two more traps for a write, and a change up to 250ms.
+	Authors bool `mapstructure:"authors"`
 	// When a batch of changes is handed to the pipeline. A revision is not split by these bounds, unless it alone has more than twice as much and more than 2,048 changes or 2 MiB.
 	Batch WatchBatchConfig `mapstructure:"batch"`
 	// Whether key changes are watched.
@@ -150,12 +158,18 @@ type WatchConfig struct {
 	Exclude []string `mapstructure:"exclude,omitempty"`
 	// Whether a stream without a stored position first tells every existing key once, as of one revision, then the changes that follow it.
 	InitialSnapshot bool `mapstructure:"initial_snapshot"`
+	// Whether a change of an object of Kubernetes tells which: kind, namespace, name, UID and field manager, from its key and the metadata in its value, whatever the policy says; of a Secret from its key only. `auto`: below `kubernetes_prefixes`, where the value is one of an API server. `enabled`: below them in any case. `disabled`: never.
+	Kubernetes string `mapstructure:"kubernetes"`
+	// Where API servers keep their objects (--etcd-prefix). Values of Secrets below them, and below the default ones, never leave the host.
+	KubernetesPrefixes []string `mapstructure:"kubernetes_prefixes"`
 	// What follows the gap record when revisions are gone. `resync`: the existing keys that changed in the gap. `snapshot`: every existing key. `skip`: nothing.
 	OnCompaction string `mapstructure:"on_compaction"`
 	// The key prefixes to watch. The empty prefix is every key.
 	Prefixes []string `mapstructure:"prefixes"`
 	// Whether etcd sends the previous value along. Without it a delete cannot tell what it removed. It about doubles what a change costs etcd.
 	PrevKv bool `mapstructure:"prev_kv"`
+	// `cluster`: all changes. `local`: only those that a member on this host has served, which needs `authors` and eBPF; with one collector beside each member each change is told once. What nobody can be named for is told by all.
+	Scope string `mapstructure:"scope"`
 	// Where a stream begins. `resume`: at the stored position, else at the present. `latest`: at the present, at every start. `revision`: at the stored position, else at watch.start_revision.
 	Start string `mapstructure:"start"`
 	// First revision to deliver, with `start: revision`.
@@ -169,15 +183,19 @@ type WatchConfig struct {
 // NewDefaultWatchConfig returns a new WatchConfig with default values consistent with the annotations in the schema.
 func NewDefaultWatchConfig() WatchConfig {
 	return WatchConfig{
-		Batch:           NewDefaultWatchBatchConfig(),
-		Enabled:         true,
-		InitialSnapshot: false,
-		OnCompaction:    "resync",
-		Prefixes:        []string{""},
-		PrevKv:          true,
-		Start:           "resume",
-		StartRevision:   0,
-		Value:           NewDefaultWatchValueConfig(),
+		Authors:            true,
+		Batch:              NewDefaultWatchBatchConfig(),
+		Enabled:            true,
+		InitialSnapshot:    false,
+		Kubernetes:         "auto",
+		KubernetesPrefixes: []string{"/registry/", "/kubernetes.io/", "/openshift.io/"},
+		OnCompaction:       "resync",
+		Prefixes:           []string{""},
+		PrevKv:             true,
+		Scope:              "cluster",
+		Start:              "resume",
+		StartRevision:      0,
+		Value:              NewDefaultWatchValueConfig(),
 	}
 }
 

@@ -6,6 +6,9 @@ package etcdreceiver
 import (
 	"context"
 	"errors"
+	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +25,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
 	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/redact"
@@ -50,14 +54,29 @@ type etcdReceiver struct {
 	running         sync.WaitGroup
 	cluster         *etcdclient.Cluster
 	checkpoint      *checkpoint.Store // nil without storage
+	window          *join.Window      // nil unless requests are traced and changes tell their authors
 	health          *health
 	events          chan plog.Logs
 	metricsRefused  bool // the last collection; of the status road's goroutine
 }
 
-// kubernetesSecrets are keys whose values never leave the host, also where the
-// user's own patterns replace the default ones.
-const kubernetesSecrets = `^/(registry|kubernetes\.io|openshift\.io)/secrets/`
+// kubernetesSecrets matches keys whose values never leave the host, also where the
+// user's own patterns and prefixes replace the default ones.
+func kubernetesSecrets(prefixes []string) string {
+	var quoted []string
+	for _, p := range slices.Concat(NewDefaultWatchConfig().KubernetesPrefixes, prefixes) {
+		quoted = append(quoted, regexp.QuoteMeta(p))
+	}
+	return `^(` + strings.Join(quoted, "|") + `)([^/]*\.[^/]*/)?secrets/`
+}
+
+// kubernetes says which keys are told as objects.
+func (c *WatchConfig) kubernetes() logrecord.Kubernetes {
+	if c.Kubernetes == "disabled" {
+		return logrecord.Kubernetes{}
+	}
+	return logrecord.Kubernetes{Prefixes: c.KubernetesPrefixes, Always: c.Kubernetes == "enabled"}
+}
 
 func newReceiver(settings receiver.Settings, config *Config, release func()) (*etcdReceiver, error) {
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
@@ -70,7 +89,7 @@ func newReceiver(settings receiver.Settings, config *Config, release func()) (*e
 	if err != nil {
 		return nil, err
 	}
-	keys, err := redact.Compile(append([]string{kubernetesSecrets}, config.Watch.Value.Redact.Keys...))
+	keys, err := redact.Compile(append([]string{kubernetesSecrets(config.Watch.KubernetesPrefixes)}, config.Watch.Value.Redact.Keys...))
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +101,7 @@ func newReceiver(settings receiver.Settings, config *Config, release func()) (*e
 				Policy: redact.Policy(config.Watch.Value.Policy), MaxBytes: config.Watch.Value.MaxBytes,
 				Keys: keys, Action: redact.Policy(config.Watch.Value.Redact.Action),
 			},
+			Kubernetes: config.Watch.kubernetes(),
 		},
 		resource: &resource.Builder{
 			Attributes: config.MetricsBuilder.ResourceAttributes, ClusterName: config.ClusterName, Labels: config.Labels,
@@ -112,9 +132,18 @@ func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 		}
 	}
 	r.cluster = etcdclient.NewCluster(settings, r.config.DiscoverMembers)
+	if watches && r.config.Watch.Authors {
+		r.window = join.NewWindow()
+	}
 	tracer, err := r.tracer()
 	if err != nil {
 		return err
+	}
+	if tracer == nil {
+		if r.config.Watch.Scope == "local" {
+			r.settings.Logger.Warn("watch.scope is local, but requests are not traced: all changes are told")
+		}
+		r.window = nil
 	}
 	// Not the context of Start, which may end when Start has returned.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -155,8 +184,9 @@ func (r *etcdReceiver) watcher() *watch.Watcher {
 			Start: watch.Start(c.Start), StartRevision: c.StartRevision, InitialSnapshot: c.InitialSnapshot,
 			OnCompaction:    watch.OnCompaction(c.OnCompaction),
 			StopWhenRefused: r.config.OnPermanentError == "stop",
+			Local:           c.Scope == "local",
 		},
-		Cluster: r.cluster, Format: r.format, Resource: r.resource, Checkpoint: r.checkpoint,
+		Cluster: r.cluster, Window: r.window, Format: r.format, Resource: r.resource, Checkpoint: r.checkpoint,
 		Deliver: r.deliverer().Deliver, Telemetry: r.telemetry, Logger: r.settings.Logger,
 		Report: func(prefix string, err error) { r.health.report("watch "+prefix, err) },
 	}

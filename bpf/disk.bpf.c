@@ -16,14 +16,6 @@ char license_text[] SEC("license") = "Dual MIT/GPL";
 const struct sync *tell_sync __attribute__((unused));
 const enum file_kind *tell_file_kind __attribute__((unused));
 
-#define TRACEPOINT(name, call)  \
-	SEC("tp_btf/" #name)    \
-	int name(__u64 *ctx)    \
-	{                       \
-		call;           \
-		return 0;       \
-	}
-
 /* (file, datasync), (inode, result) */
 TRACEPOINT(ext4_sync_file_enter, begin_sync((void *)ctx[0]))
 TRACEPOINT(ext4_sync_file_exit, end_sync())
@@ -40,12 +32,22 @@ static __always_inline void filled(struct inode *inode, __u32 bytes)
 TRACEPOINT(ext4_da_write_end, filled((void *)ctx[0], ctx[3]))
 TRACEPOINT(ext4_write_end, filled((void *)ctx[0], ctx[3]))
 
+/* A write for which somebody waits is handed to the disk by whoever waits. From a worker of the kernel it comes when the
+ * I/O controller has held it back: nobody can tell then whose it is, but it is not the worker's. */
+#define PF_WQ_WORKER 0x20 /* include/linux/sched.h */
+static __always_inline bool held_back(struct bio *bio)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 sync = 1U << bpf_core_enum_value(enum req_flag_bits, __REQ_SYNC);
+	return bio->bi_opf & sync && BPF_CORE_READ(task, flags) & PF_WQ_WORKER;
+}
+
 /* (bio), in the context of who asks for it; block_rq_issue may come from a thread of the kernel. */
 #define OPERATION 0xff
 #define WRITE 1
 static __always_inline void handed(struct bio *bio)
 {
-	if ((bio->bi_opf & OPERATION) != WRITE)
+	if ((bio->bi_opf & OPERATION) != WRITE || held_back(bio))
 		return;
 	struct gendisk *to = bio->bi_bdev->bd_disk;
 	__u32 device = DEVICE(to->major, to->first_minor), *disk = bpf_map_lookup_elem(&disks, &device);

@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -55,10 +54,7 @@ var (
 // disks. Its error says that syncs cannot be followed at all; Lacks says what else
 // is missing. A sync that takes as long as slow is in the ring; 0: none is.
 func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
-	d := &Disk{maps: map[string]*ebpf.Map{
-		diskMapRecords: p.objects.Records, diskMapCounters: p.objects.Counters,
-		diskMapProcesses: p.objects.Processes, diskMapDistributions: p.objects.Distributions,
-	}}
+	d := &Disk{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -67,7 +63,7 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 	if d.spec, err = loadDisk(); err != nil {
 		return nil, err
 	}
-	d.spec.Maps[diskMapRecords].MaxEntries = p.objects.Records.MaxEntries()
+	d.maps = p.shared(d.spec)
 	threshold := uint64(math.MaxUint64)
 	if slow > 0 {
 		threshold = uint64(slow)
@@ -117,25 +113,10 @@ func (d *Disk) FollowFileSystem(magic int64) error {
 	return nil
 }
 
-// attach loads a set of programs and attaches it: all of it or nothing.
 func (d *Disk) attach(names []string) error {
-	spec := d.spec.Copy()
-	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
-	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: d.maps})
-	if err != nil {
-		return err
-	}
-	defer all.Close() // links keep their programs
-	var links []link.Link
-	for _, name := range names {
-		l, err := link.AttachTracing(link.TracingOptions{Program: all.Programs[name]})
-		if err != nil {
-			return errors.Join(fmt.Errorf("attach %s: %w", name, err), closeAll(links))
-		}
-		links = append(links, l)
-	}
+	links, err := attachTracepoints(d.spec, d.maps, names)
 	d.links = append(d.links, links...)
-	return nil
+	return err
 }
 
 // Writer is a process and what it wrote to a disk.
@@ -182,12 +163,5 @@ func (d *Disk) Close() error {
 		err = errors.Join(err, m.Close())
 	}
 	d.links, d.own = nil, nil
-	return err
-}
-
-func closeAll(links []link.Link) (err error) {
-	for _, l := range links {
-		err = errors.Join(err, l.Close())
-	}
 	return err
 }

@@ -4,11 +4,12 @@
 // Package bpf has the programs that run in the kernel, and all that knows of
 // them: their maps, their links, the ring and the layout of its records.
 //
-//	etcd.bpf.c  functions of etcd (uprobes): requests.h, streams.h
-//	disk.bpf.c  syncs of etcd's files (tracepoints): syncs.h; who else writes: writers.h
-//	record.h    what the programs write into the ring
-//	process.h   what they are told of processes; binary.h, where things lie in an executable
-//	go.h        how Go lies in registers and memory; peer.h, who asks
+//	etcd.bpf.c       functions of etcd (uprobes): requests.h, streams.h
+//	disk.bpf.c       syncs of etcd's files (tracepoints): syncs.h; who else writes: writers.h
+//	lifecycle.bpf.c  which processes begin and end (tracepoints)
+//	record.h         what the programs write into the ring
+//	process.h        what they are told of processes; binary.h, where things lie in an executable
+//	go.h             how Go lies in registers and memory; peer.h, who asks
 //
 // The objects are committed, so that nobody who builds a collector needs clang;
 // `make generate` compiles them.

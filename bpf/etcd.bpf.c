@@ -6,14 +6,18 @@
  * The programs that are attached to functions of etcd. They use no type of the kernel but pt_regs, so that they load
  * where there is no BTF.
  */
+#include "applied.h"
 #include "streams.h"
 
 char license_text[] SEC("license") = "Dual MIT/GPL";
 
 /* What Go must know is kept in the BTF by being mentioned. */
+const struct header *tell_header __attribute__((unused));
 const struct request *tell_request __attribute__((unused));
 const struct inner *tell_inner __attribute__((unused));
 const struct failure *tell_failure __attribute__((unused));
+const struct applied *tell_applied __attribute__((unused));
+const enum applied_operation *tell_applied_operation __attribute__((unused));
 const enum record_kind *tell_record_kind __attribute__((unused));
 const enum record_flags *tell_record_flags __attribute__((unused));
 const enum counter *tell_counter __attribute__((unused));
@@ -39,8 +43,12 @@ PROBE(unary_context_error, on_context_error(ctx))
 PROBE(unary_user, on_user(ctx))
 /* v3rpc.(*serverWatchStream).isWatchPermitted(wcr) */
 PROBE(watch_created, on_stream(ctx, STREAM_WATCH, GO_REG0(ctx), GO_REG1(ctx)))
+PROBE(watch_canceled, on_watch_canceled(ctx))
+PROBE(watch_closed, on_watch_closed(ctx))
 /* etcdserver.(*EtcdServer).LeaseRenew(ctx, id): the id is the request */
 PROBE(lease_renewed, on_stream(ctx, STREAM_KEEPALIVE, GO_REG2(ctx), GO_REG3(ctx)))
 /* v3rpc.(*maintenanceServer).Snapshot(sr, srv), v3rpc.(*kvServer).RangeStream(r, rs) */
 PROBE(snapshot_begun, on_stream(ctx, STREAM_SNAPSHOT, GO_REG3(ctx), GO_REG1(ctx)))
 PROBE(range_stream_begun, on_stream(ctx, STREAM_RANGE, GO_REG3(ctx), GO_REG1(ctx)))
+PROBE(entry_applied, on_apply(ctx))
+PROBE(watchers_notified, on_notify(ctx))

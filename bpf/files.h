@@ -59,6 +59,7 @@ struct files_struct {
 struct task_struct {
 	struct task_struct *group_leader;
 	struct files_struct *files;
+	unsigned int flags;
 	char comm[16];
 } CORE;
 
@@ -71,6 +72,9 @@ struct bio {
 	unsigned int bi_opf;
 	struct bvec_iter bi_iter;
 } CORE;
+
+/* Which bit of bi_opf is which: they move between kernels. */
+enum req_flag_bits { __REQ_SYNC };
 
 #undef CORE
 

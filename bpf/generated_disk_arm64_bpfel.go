@@ -116,6 +116,7 @@ const (
 	diskMapDisks              = "disks"
 	diskMapDistributions      = "distributions"
 	diskMapFiles              = "files"
+	diskMapLost               = "lost"
 	diskMapProcesses          = "processes"
 	diskMapRecords            = "records"
 	diskMapSyncing            = "syncing"
@@ -192,6 +193,7 @@ type diskMapSpecs struct {
 	Disks         *ebpf.MapSpec `ebpf:"disks"`
 	Distributions *ebpf.MapSpec `ebpf:"distributions"`
 	Files         *ebpf.MapSpec `ebpf:"files"`
+	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	Syncing       *ebpf.MapSpec `ebpf:"syncing"`
@@ -232,6 +234,7 @@ type diskMaps struct {
 	Disks         *ebpf.Map `ebpf:"disks"`
 	Distributions *ebpf.Map `ebpf:"distributions"`
 	Files         *ebpf.Map `ebpf:"files"`
+	Lost          *ebpf.Map `ebpf:"lost"`
 	Processes     *ebpf.Map `ebpf:"processes"`
 	Records       *ebpf.Map `ebpf:"records"`
 	Syncing       *ebpf.Map `ebpf:"syncing"`
@@ -244,6 +247,7 @@ func (m *diskMaps) Close() error {
 		m.Disks,
 		m.Distributions,
 		m.Files,
+		m.Lost,
 		m.Processes,
 		m.Records,
 		m.Syncing,

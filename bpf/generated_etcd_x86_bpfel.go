@@ -13,6 +13,28 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type etcdApplied struct {
+	_        structs.HostLayout
+	H        etcdHeader
+	Revision uint64
+	Id       uint64
+	Lease    int64
+	UserLen  uint32
+	Reserved uint32
+	User     [64]uint8
+}
+
+type etcdAppliedOperation uint32
+
+const (
+	etcdAppliedOperationAPPLIED_OTHER  etcdAppliedOperation = 0
+	etcdAppliedOperationAPPLIED_PUT    etcdAppliedOperation = 1
+	etcdAppliedOperationAPPLIED_DELETE etcdAppliedOperation = 2
+	etcdAppliedOperationAPPLIED_TXN    etcdAppliedOperation = 3
+	etcdAppliedOperationAPPLIED_REVOKE etcdAppliedOperation = 4
+	etcdAppliedOperationAPPLIED_GRANT  etcdAppliedOperation = 5
+)
+
 type etcdBinary struct {
 	_             structs.HostLayout
 	PeerKey       uint64
@@ -33,6 +55,7 @@ type etcdBinary struct {
 	StatusMessage uint16
 	StatusDepth   uint16
 	WatchStream   uint16
+	Watchers      uint16
 	Operation     uint16
 	PutKey        uint16
 	PutValue      uint16
@@ -44,20 +67,29 @@ type etcdBinary struct {
 	TxnSuccess    uint16
 	TxnFailure    uint16
 	TxnSucceeded  uint16
+	EntryHeader   uint16
+	EntryPut      uint16
+	EntryDelete   uint16
+	EntryTxn      uint16
+	EntryRevoke   uint16
+	EntryGrant    uint16
+	HeaderId      uint16
+	HeaderUser    uint16
+	RevokeId      uint16
+	GrantId       uint16
 	Layout        uint8
-	Reserved      [5]uint8
-	_             [6]byte
+	EntryWrapped  uint8
+	_             [4]byte
 }
 
 type etcdCounter uint32
 
 const (
 	etcdCounterCOUNT_SENT       etcdCounter = 0
-	etcdCounterCOUNT_LOST       etcdCounter = 1
-	etcdCounterCOUNT_UNREADABLE etcdCounter = 2
-	etcdCounterCOUNT_NO_PEER    etcdCounter = 3
-	etcdCounterCOUNT_UNFINISHED etcdCounter = 4
-	etcdCounterCOUNTERS         etcdCounter = 5
+	etcdCounterCOUNT_UNREADABLE etcdCounter = 1
+	etcdCounterCOUNT_NO_PEER    etcdCounter = 2
+	etcdCounterCOUNT_UNFINISHED etcdCounter = 3
+	etcdCounterCOUNTERS         etcdCounter = 4
 )
 
 type etcdDistribution struct {
@@ -75,18 +107,8 @@ type etcdDistributionKey struct {
 }
 
 type etcdFailure struct {
-	_ structs.HostLayout
-	H struct {
-		_         structs.HostLayout
-		Kind      uint8
-		Operation uint8
-		Flags     uint16
-		Tgid      uint32
-		Tid       uint32
-		Reserved  uint32
-		Goroutine uint64
-		Ktime     uint64
-	}
+	_          structs.HostLayout
+	H          etcdHeader
 	Code       uint32
 	MessageLen uint32
 	Message    [128]uint8
@@ -99,19 +121,21 @@ type etcdGoroutine struct {
 	G        uint64
 }
 
+type etcdHeader struct {
+	_         structs.HostLayout
+	Kind      uint8
+	Operation uint8
+	Flags     uint16
+	Tgid      uint32
+	Tid       uint32
+	Reserved  uint32
+	Goroutine uint64
+	Ktime     uint64
+}
+
 type etcdInner struct {
-	_ structs.HostLayout
-	H struct {
-		_         structs.HostLayout
-		Kind      uint8
-		Operation uint8
-		Flags     uint16
-		Tgid      uint32
-		Tid       uint32
-		Reserved  uint32
-		Goroutine uint64
-		Ktime     uint64
-	}
+	_        structs.HostLayout
+	H        etcdHeader
 	Index    uint32
 	KeyLen   int32
 	EndLen   int32
@@ -184,21 +208,14 @@ const (
 	etcdRecordKindRECORD_FAILURE etcdRecordKind = 3
 	etcdRecordKindRECORD_STREAM  etcdRecordKind = 4
 	etcdRecordKindRECORD_SYNC    etcdRecordKind = 5
+	etcdRecordKindRECORD_APPLIED etcdRecordKind = 6
+	etcdRecordKindRECORD_EXEC    etcdRecordKind = 7
+	etcdRecordKindRECORD_EXIT    etcdRecordKind = 8
 )
 
 type etcdRequest struct {
-	_ structs.HostLayout
-	H struct {
-		_         structs.HostLayout
-		Kind      uint8
-		Operation uint8
-		Flags     uint16
-		Tgid      uint32
-		Tid       uint32
-		Reserved  uint32
-		Goroutine uint64
-		Ktime     uint64
-	}
+	_          structs.HostLayout
+	H          etcdHeader
 	Wall       uint64
 	Ext        uint64
 	Cluster    uint64
@@ -245,6 +262,8 @@ const (
 	etcdStreamTypeSTREAM_KEEPALIVE etcdStreamType = 2
 	etcdStreamTypeSTREAM_SNAPSHOT  etcdStreamType = 3
 	etcdStreamTypeSTREAM_RANGE     etcdStreamType = 4
+	etcdStreamTypeSTREAM_CANCEL    etcdStreamType = 5
+	etcdStreamTypeSTREAM_CLOSE     etcdStreamType = 6
 )
 
 type etcdUser struct {
@@ -255,40 +274,63 @@ type etcdUser struct {
 	Name     [64]uint8
 }
 
+type etcdWatchStream struct {
+	_     structs.HostLayout
+	Ctx   uint64
+	Began uint64
+}
+
+type etcdWatchStreamKey struct {
+	_        structs.HostLayout
+	Watchers uint64
+	Tgid     uint32
+	Reserved uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	etcdMapBegun               = "begun"
-	etcdMapBinaries            = "binaries"
-	etcdMapCounters            = "counters"
-	etcdMapDistributions       = "distributions"
-	etcdMapOperations          = "operations"
-	etcdMapProcesses           = "processes"
-	etcdMapRecords             = "records"
-	etcdMapUsers               = "users"
-	etcdProgLeaseRenewed       = "lease_renewed"
-	etcdProgRangeStreamBegun   = "range_stream_begun"
-	etcdProgSnapshotBegun      = "snapshot_begun"
-	etcdProgUnaryAnswered      = "unary_answered"
-	etcdProgUnaryBegun         = "unary_begun"
-	etcdProgUnaryContextError  = "unary_context_error"
-	etcdProgUnaryFailed        = "unary_failed"
-	etcdProgUnaryFailedChecked = "unary_failed_checked"
-	etcdProgUnaryServed        = "unary_served"
-	etcdProgUnaryUser          = "unary_user"
-	etcdProgWatchCreated       = "watch_created"
-	etcdVarBounds              = "bounds"
-	etcdVarSampleBelow         = "sample_below"
-	etcdVarSlowRequest         = "slow_request"
-	etcdVarTellCounter         = "tell_counter"
-	etcdVarTellFailure         = "tell_failure"
-	etcdVarTellInner           = "tell_inner"
-	etcdVarTellLayout          = "tell_layout"
-	etcdVarTellRecordFlags     = "tell_record_flags"
-	etcdVarTellRecordKind      = "tell_record_kind"
-	etcdVarTellRequest         = "tell_request"
-	etcdVarTellStreamType      = "tell_stream_type"
+	etcdMapApplying             = "applying"
+	etcdMapBegun                = "begun"
+	etcdMapBinaries             = "binaries"
+	etcdMapCounters             = "counters"
+	etcdMapDistributions        = "distributions"
+	etcdMapLost                 = "lost"
+	etcdMapOperations           = "operations"
+	etcdMapProcesses            = "processes"
+	etcdMapRecords              = "records"
+	etcdMapUsers                = "users"
+	etcdMapWatchStreams         = "watch_streams"
+	etcdProgEntryApplied        = "entry_applied"
+	etcdProgLeaseRenewed        = "lease_renewed"
+	etcdProgRangeStreamBegun    = "range_stream_begun"
+	etcdProgSnapshotBegun       = "snapshot_begun"
+	etcdProgUnaryAnswered       = "unary_answered"
+	etcdProgUnaryBegun          = "unary_begun"
+	etcdProgUnaryContextError   = "unary_context_error"
+	etcdProgUnaryFailed         = "unary_failed"
+	etcdProgUnaryFailedChecked  = "unary_failed_checked"
+	etcdProgUnaryServed         = "unary_served"
+	etcdProgUnaryUser           = "unary_user"
+	etcdProgWatchCanceled       = "watch_canceled"
+	etcdProgWatchClosed         = "watch_closed"
+	etcdProgWatchCreated        = "watch_created"
+	etcdProgWatchersNotified    = "watchers_notified"
+	etcdVarBounds               = "bounds"
+	etcdVarSampleBelow          = "sample_below"
+	etcdVarSlowRequest          = "slow_request"
+	etcdVarTellApplied          = "tell_applied"
+	etcdVarTellAppliedOperation = "tell_applied_operation"
+	etcdVarTellCounter          = "tell_counter"
+	etcdVarTellFailure          = "tell_failure"
+	etcdVarTellHeader           = "tell_header"
+	etcdVarTellInner            = "tell_inner"
+	etcdVarTellLayout           = "tell_layout"
+	etcdVarTellRecordFlags      = "tell_record_flags"
+	etcdVarTellRecordKind       = "tell_record_kind"
+	etcdVarTellRequest          = "tell_request"
+	etcdVarTellStreamType       = "tell_stream_type"
 )
 
 // loadEtcd returns the embedded CollectionSpec for etcd.
@@ -333,6 +375,7 @@ type etcdSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdProgramSpecs struct {
+	EntryApplied       *ebpf.ProgramSpec `ebpf:"entry_applied"`
 	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
 	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.ProgramSpec `ebpf:"snapshot_begun"`
@@ -343,38 +386,47 @@ type etcdProgramSpecs struct {
 	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
 	UnaryServed        *ebpf.ProgramSpec `ebpf:"unary_served"`
 	UnaryUser          *ebpf.ProgramSpec `ebpf:"unary_user"`
+	WatchCanceled      *ebpf.ProgramSpec `ebpf:"watch_canceled"`
+	WatchClosed        *ebpf.ProgramSpec `ebpf:"watch_closed"`
 	WatchCreated       *ebpf.ProgramSpec `ebpf:"watch_created"`
+	WatchersNotified   *ebpf.ProgramSpec `ebpf:"watchers_notified"`
 }
 
 // etcdMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdMapSpecs struct {
+	Applying      *ebpf.MapSpec `ebpf:"applying"`
 	Begun         *ebpf.MapSpec `ebpf:"begun"`
 	Binaries      *ebpf.MapSpec `ebpf:"binaries"`
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
 	Distributions *ebpf.MapSpec `ebpf:"distributions"`
+	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Operations    *ebpf.MapSpec `ebpf:"operations"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	Users         *ebpf.MapSpec `ebpf:"users"`
+	WatchStreams  *ebpf.MapSpec `ebpf:"watch_streams"`
 }
 
 // etcdVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdVariableSpecs struct {
-	Bounds          *ebpf.VariableSpec `ebpf:"bounds"`
-	SampleBelow     *ebpf.VariableSpec `ebpf:"sample_below"`
-	SlowRequest     *ebpf.VariableSpec `ebpf:"slow_request"`
-	TellCounter     *ebpf.VariableSpec `ebpf:"tell_counter"`
-	TellFailure     *ebpf.VariableSpec `ebpf:"tell_failure"`
-	TellInner       *ebpf.VariableSpec `ebpf:"tell_inner"`
-	TellLayout      *ebpf.VariableSpec `ebpf:"tell_layout"`
-	TellRecordFlags *ebpf.VariableSpec `ebpf:"tell_record_flags"`
-	TellRecordKind  *ebpf.VariableSpec `ebpf:"tell_record_kind"`
-	TellRequest     *ebpf.VariableSpec `ebpf:"tell_request"`
-	TellStreamType  *ebpf.VariableSpec `ebpf:"tell_stream_type"`
+	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
+	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
+	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
+	TellApplied          *ebpf.VariableSpec `ebpf:"tell_applied"`
+	TellAppliedOperation *ebpf.VariableSpec `ebpf:"tell_applied_operation"`
+	TellCounter          *ebpf.VariableSpec `ebpf:"tell_counter"`
+	TellFailure          *ebpf.VariableSpec `ebpf:"tell_failure"`
+	TellHeader           *ebpf.VariableSpec `ebpf:"tell_header"`
+	TellInner            *ebpf.VariableSpec `ebpf:"tell_inner"`
+	TellLayout           *ebpf.VariableSpec `ebpf:"tell_layout"`
+	TellRecordFlags      *ebpf.VariableSpec `ebpf:"tell_record_flags"`
+	TellRecordKind       *ebpf.VariableSpec `ebpf:"tell_record_kind"`
+	TellRequest          *ebpf.VariableSpec `ebpf:"tell_request"`
+	TellStreamType       *ebpf.VariableSpec `ebpf:"tell_stream_type"`
 }
 
 // etcdObjects contains all objects after they have been loaded into the kernel.
@@ -397,26 +449,32 @@ func (o *etcdObjects) Close() error {
 //
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdMaps struct {
+	Applying      *ebpf.Map `ebpf:"applying"`
 	Begun         *ebpf.Map `ebpf:"begun"`
 	Binaries      *ebpf.Map `ebpf:"binaries"`
 	Counters      *ebpf.Map `ebpf:"counters"`
 	Distributions *ebpf.Map `ebpf:"distributions"`
+	Lost          *ebpf.Map `ebpf:"lost"`
 	Operations    *ebpf.Map `ebpf:"operations"`
 	Processes     *ebpf.Map `ebpf:"processes"`
 	Records       *ebpf.Map `ebpf:"records"`
 	Users         *ebpf.Map `ebpf:"users"`
+	WatchStreams  *ebpf.Map `ebpf:"watch_streams"`
 }
 
 func (m *etcdMaps) Close() error {
 	return _EtcdClose(
+		m.Applying,
 		m.Begun,
 		m.Binaries,
 		m.Counters,
 		m.Distributions,
+		m.Lost,
 		m.Operations,
 		m.Processes,
 		m.Records,
 		m.Users,
+		m.WatchStreams,
 	)
 }
 
@@ -424,23 +482,27 @@ func (m *etcdMaps) Close() error {
 //
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdVariables struct {
-	Bounds          *ebpf.Variable `ebpf:"bounds"`
-	SampleBelow     *ebpf.Variable `ebpf:"sample_below"`
-	SlowRequest     *ebpf.Variable `ebpf:"slow_request"`
-	TellCounter     *ebpf.Variable `ebpf:"tell_counter"`
-	TellFailure     *ebpf.Variable `ebpf:"tell_failure"`
-	TellInner       *ebpf.Variable `ebpf:"tell_inner"`
-	TellLayout      *ebpf.Variable `ebpf:"tell_layout"`
-	TellRecordFlags *ebpf.Variable `ebpf:"tell_record_flags"`
-	TellRecordKind  *ebpf.Variable `ebpf:"tell_record_kind"`
-	TellRequest     *ebpf.Variable `ebpf:"tell_request"`
-	TellStreamType  *ebpf.Variable `ebpf:"tell_stream_type"`
+	Bounds               *ebpf.Variable `ebpf:"bounds"`
+	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
+	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
+	TellApplied          *ebpf.Variable `ebpf:"tell_applied"`
+	TellAppliedOperation *ebpf.Variable `ebpf:"tell_applied_operation"`
+	TellCounter          *ebpf.Variable `ebpf:"tell_counter"`
+	TellFailure          *ebpf.Variable `ebpf:"tell_failure"`
+	TellHeader           *ebpf.Variable `ebpf:"tell_header"`
+	TellInner            *ebpf.Variable `ebpf:"tell_inner"`
+	TellLayout           *ebpf.Variable `ebpf:"tell_layout"`
+	TellRecordFlags      *ebpf.Variable `ebpf:"tell_record_flags"`
+	TellRecordKind       *ebpf.Variable `ebpf:"tell_record_kind"`
+	TellRequest          *ebpf.Variable `ebpf:"tell_request"`
+	TellStreamType       *ebpf.Variable `ebpf:"tell_stream_type"`
 }
 
 // etcdPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdPrograms struct {
+	EntryApplied       *ebpf.Program `ebpf:"entry_applied"`
 	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
 	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.Program `ebpf:"snapshot_begun"`
@@ -451,11 +513,15 @@ type etcdPrograms struct {
 	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
 	UnaryServed        *ebpf.Program `ebpf:"unary_served"`
 	UnaryUser          *ebpf.Program `ebpf:"unary_user"`
+	WatchCanceled      *ebpf.Program `ebpf:"watch_canceled"`
+	WatchClosed        *ebpf.Program `ebpf:"watch_closed"`
 	WatchCreated       *ebpf.Program `ebpf:"watch_created"`
+	WatchersNotified   *ebpf.Program `ebpf:"watchers_notified"`
 }
 
 func (p *etcdPrograms) Close() error {
 	return _EtcdClose(
+		p.EntryApplied,
 		p.LeaseRenewed,
 		p.RangeStreamBegun,
 		p.SnapshotBegun,
@@ -466,7 +532,10 @@ func (p *etcdPrograms) Close() error {
 		p.UnaryFailedChecked,
 		p.UnaryServed,
 		p.UnaryUser,
+		p.WatchCanceled,
+		p.WatchClosed,
 		p.WatchCreated,
+		p.WatchersNotified,
 	)
 }
 

@@ -25,6 +25,15 @@ struct pt_regs {
 #error "the programs know amd64 and arm64"
 #endif
 
+/* A program on a tracepoint of the kernel, with BTF: ctx has the tracepoint's arguments. */
+#define TRACEPOINT(name, call)  \
+	SEC("tp_btf/" #name)    \
+	int name(__u64 *ctx)    \
+	{                       \
+		call;           \
+		return 0;       \
+	}
+
 /* Since 6.13 a program with 64 bytes of stack or more has a stack for each CPU, and a uprobe program can be preempted:
  * another one then overwrites it. Weak: kernels before 6.10 do not have them, and do not need them. */
 extern void bpf_preempt_disable(void) __ksym __weak;

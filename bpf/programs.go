@@ -6,6 +6,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -29,6 +30,7 @@ type Options struct {
 type Programs struct {
 	objects etcdObjects
 	ring    *ringbuf.Reader
+	lost    *ebpf.Memory
 	record  ringbuf.Record // of Drain
 	multi   bool           // one link for all addresses: uprobe_multi, Linux 6.6
 }
@@ -62,7 +64,10 @@ func Load(o Options) (*Programs, error) {
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
 		return nil, err
 	}
-	if p.ring, err = ringbuf.NewReader(p.objects.Records); err != nil {
+	if p.lost, err = p.objects.Lost.Memory(); err == nil {
+		p.ring, err = ringbuf.NewReader(p.objects.Records)
+	}
+	if err != nil {
 		return nil, errors.Join(err, p.objects.Close())
 	}
 	p.ring.SetDeadline(time.Unix(1, 0)) // long past: never wait
@@ -110,8 +115,9 @@ func (p *Programs) program(name Program) (*ebpf.Program, error) {
 	found, ok := map[Program]*ebpf.Program{
 		UnaryServed: all.UnaryServed, UnaryBegun: all.UnaryBegun, UnaryAnswered: all.UnaryAnswered,
 		UnaryFailed: all.UnaryFailed, UnaryFailedChecked: all.UnaryFailedChecked, UnaryContextError: all.UnaryContextError,
-		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, LeaseRenewed: all.LeaseRenewed,
+		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, WatchCanceled: all.WatchCanceled, WatchClosed: all.WatchClosed, LeaseRenewed: all.LeaseRenewed,
 		SnapshotBegun: all.SnapshotBegun, RangeStreamBegun: all.RangeStreamBegun,
+		EntryApplied: all.EntryApplied, WatchersNotified: all.WatchersNotified,
 	}[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no program %s", name)
@@ -216,7 +222,6 @@ func (p *Programs) Distributions() ([]Distribution, error) {
 // Counters are what the programs count, since Load.
 type Counters struct {
 	Sent       uint64 // records that are in the ring, or were
-	Lost       uint64 // records for which the ring had no room
 	Unreadable uint64 // reads of etcd's memory that failed
 	NoPeer     uint64 // requests in whose context no client was found
 	Unfinished uint64 // requests of etcd 3.4 whose end was not seen
@@ -226,7 +231,7 @@ type Counters struct {
 func (p *Programs) Counters() (Counters, error) {
 	var c Counters
 	for which, to := range map[etcdCounter]*uint64{
-		etcdCounterCOUNT_SENT: &c.Sent, etcdCounterCOUNT_LOST: &c.Lost, etcdCounterCOUNT_UNREADABLE: &c.Unreadable,
+		etcdCounterCOUNT_SENT: &c.Sent, etcdCounterCOUNT_UNREADABLE: &c.Unreadable,
 		etcdCounterCOUNT_NO_PEER: &c.NoPeer, etcdCounterCOUNT_UNFINISHED: &c.Unfinished,
 	} {
 		var cpus []uint64
@@ -240,22 +245,33 @@ func (p *Programs) Counters() (Counters, error) {
 	return c, nil
 }
 
+// Lost is how many records the ring had no room for since Load. It costs nothing
+// to ask.
+func (p *Programs) Lost() uint64 {
+	var n [8]byte
+	if _, err := p.lost.ReadAt(n[:], 0); err != nil {
+		return 0 // an array of one number has eight bytes
+	}
+	return binary.NativeEndian.Uint64(n[:])
+}
+
 // Drain hands over the records that lie in the ring and does not wait for more:
 // nobody is woken for a record, because that would cost etcd more than all else.
-// Call it every few milliseconds. raw is used again for the next record. It
-// returns os.ErrClosed after Close.
+// Call it every few milliseconds, not after Close: an empty ring costs no system
+// call. raw is used again for the next record.
 func (p *Programs) Drain(each func(raw []byte)) error {
-	for {
+	for p.ring.AvailableBytes() > 0 {
 		err := p.ring.ReadInto(&p.record)
 		switch {
 		case err == nil:
 			each(p.record.RawSample)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
+			return nil // the next record is not written to its end yet
 		default:
 			return err
 		}
 	}
+	return nil
 }
 
 // Close ends Read and takes everything out of the kernel that is not attached.

@@ -21,6 +21,9 @@ const (
 	KindFailure = Kind(etcdRecordKindRECORD_FAILURE)
 	KindStream  = Kind(etcdRecordKindRECORD_STREAM)
 	KindSync    = Kind(etcdRecordKindRECORD_SYNC)
+	KindApplied = Kind(etcdRecordKindRECORD_APPLIED)
+	KindExec    = Kind(etcdRecordKindRECORD_EXEC)
+	KindExit    = Kind(etcdRecordKindRECORD_EXIT)
 )
 
 // Unknown is a number that a request does not have, or that could not be read.
@@ -30,7 +33,7 @@ const Unknown = -1
 // Slices lie in the bytes that were decoded.
 type Record struct {
 	Kind      Kind
-	Operation uint8 // Operation.Code; of KindInner 1 put, 2 range, 3 delete, 4 txn, 0 unknown; of KindSync FileKind
+	Operation uint8 // Operation.Code; of KindInner 1 put, 2 range, 3 delete, 4 txn, 0 unknown; of KindSync FileKind, of KindApplied an Applied constant
 	PID, TID  uint32
 	Goroutine uint64 // 0 if it is not known
 	Time      uint64 // ns of CLOCK_MONOTONIC, at the end; of a stream at the start
@@ -55,6 +58,8 @@ type Record struct {
 	Index           uint32 // of KindInner, in its branch
 	Code            uint32 // of KindFailure: gRPC's
 	Message         []byte // likewise
+
+	ID uint64 // of KindApplied: that of the entry of the raft log. Number is the lease that was granted or revoked
 
 	// Of KindSync:
 	Duration uint64 // ns
@@ -81,6 +86,10 @@ func Decode(raw []byte, r *Record) error {
 		return decode(raw, r, decodeFailure)
 	case KindSync:
 		return decode(raw, r, decodeSync)
+	case KindApplied:
+		return decode(raw, r, decodeApplied)
+	case KindExec, KindExit:
+		return decode(raw, r, decodeHeader)
 	default:
 		return fmt.Errorf("a record of unknown kind %d", kind)
 	}
@@ -147,12 +156,27 @@ func decodeFailure(q *etcdFailure, _ []byte, r *Record) {
 	}
 }
 
+func decodeApplied(q *etcdApplied, _ []byte, r *Record) {
+	*r = Record{
+		Kind: Kind(q.H.Kind), Operation: q.H.Operation, PID: q.H.Tgid, TID: q.H.Tid, Goroutine: q.H.Goroutine, Time: q.H.Ktime,
+		Revision: int64(q.Revision), ID: q.Id, Number: q.Lease, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
+		User: cut(q.User[:], int(q.UserLen)),
+	}
+}
+
 func decodeSync(q *diskSync, _ []byte, r *Record) {
 	*r = Record{
 		Kind: Kind(q.H.Kind), Operation: q.H.Operation, PID: q.H.Tgid, TID: q.H.Tid, Time: q.H.Ktime,
 		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 		Duration: q.Duration, Written: q.Written, Device: q.Device, Disk: q.Disk, Inode: q.Inode,
 		Name: cut(q.Name[:], int(q.NameLen)),
+	}
+}
+
+func decodeHeader(h *etcdHeader, _ []byte, r *Record) {
+	*r = Record{
+		Kind: Kind(h.Kind), PID: h.Tgid, TID: h.Tid, Time: h.Ktime,
+		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 	}
 }
 

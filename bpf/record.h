@@ -14,6 +14,9 @@ enum record_kind {
 	RECORD_FAILURE,	    /* struct failure: why the request failed whose record came last on this goroutine */
 	RECORD_STREAM,	    /* struct request: a request on a stream, as it begins */
 	RECORD_SYNC,	    /* struct sync: a slow sync of a file */
+	RECORD_APPLIED,	    /* struct applied: a member has applied a write */
+	RECORD_EXEC,	    /* struct header: a process of the host runs another program now */
+	RECORD_EXIT,	    /* struct header: a process that is traced has ended */
 };
 
 enum record_flags {
@@ -86,6 +89,18 @@ struct failure {
 	__u32 code; /* gRPC's */
 	__u32 message_len;
 	__u8 message[MESSAGE_MAX];
+};
+
+enum applied_operation { APPLIED_OTHER, APPLIED_PUT, APPLIED_DELETE, APPLIED_TXN, APPLIED_REVOKE, APPLIED_GRANT };
+
+struct applied {
+	struct header h; /* operation is enum applied_operation */
+	__u64 revision; /* 0: a lease was granted */
+	__u64 id;	/* of the entry of the raft log */
+	__s64 lease;	/* that was granted or revoked */
+	__u32 user_len;
+	__u32 reserved;
+	__u8 user[NAME_MAX];
 };
 
 #define FILE_MAX 48

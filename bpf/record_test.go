@@ -40,6 +40,18 @@ func TestARequestIsDecodedFieldByField(t *testing.T) {
 	}, r)
 }
 
+func TestAnAppliedWriteIsDecodedFieldByField(t *testing.T) {
+	a := etcdApplied{Revision: 5, Id: 0xabcd << 48, Lease: 7, UserLen: 5}
+	a.H.Kind, a.H.Operation, a.H.Tgid, a.H.Tid, a.H.Goroutine, a.H.Ktime = uint8(KindApplied), AppliedRevoke, 11, 12, 13, 14
+	copy(a.User[:], "alice")
+	var r Record
+	require.NoError(t, Decode(raw(a, 0), &r))
+	assert.Equal(t, Record{
+		Kind: KindApplied, Operation: AppliedRevoke, PID: 11, TID: 12, Goroutine: 13, Time: 14, Revision: 5, ID: 0xabcd << 48, Number: 7,
+		Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1, User: []byte("alice"),
+	}, r)
+}
+
 func TestAnAddressMayBeText(t *testing.T) {
 	q := etcdRequest{ClientLen: 15}
 	q.H.Kind, q.H.Operation, q.H.Flags = 1, 2, uint16(etcdRecordFlagsREQUEST_TEXT_ADDR)

@@ -21,7 +21,7 @@ struct served {
 	__u64 wall, ext;
 	__u64 request_type, request;
 	__u64 response;
-	__u64 began;  /* ns of CLOCK_MONOTONIC */
+	__u64 began;  /* ns of CLOCK_MONOTONIC; a user that was noted before is another one's */
 	__s64 number; /* what op->number tells, where that is in no message */
 	__u16 flags;
 };
@@ -78,7 +78,7 @@ static __always_inline void take_data(struct request *r, __u8 *data, __u32 half,
 		r->h.flags |= REQUEST_PARTIAL;
 }
 
-static __always_inline bool take_request(struct request *r, const struct header *h, const struct served *s, const struct operation *op,
+static __always_inline void take_request(struct request *r, const struct header *h, const struct served *s, const struct operation *op,
 					 const struct binary *b, const struct process *p, const struct go_string *key, const struct go_string *end)
 {
 	r->h = *h;
@@ -113,10 +113,10 @@ static __always_inline bool take_request(struct request *r, const struct header 
 			r->user_len = u->len;
 			__builtin_memcpy(r->user, u->name, NAME_MAX);
 		}
-		bpf_map_delete_elem(&users, &g);
+		if (h->kind == RECORD_REQUEST)
+			bpf_map_delete_elem(&users, &g);
 	}
 	take_peer(r, s->ctx, b, p->bias);
-	return true;
 }
 
 /* The operations of the branch that ran, each as a record of its own: a transaction may have 128, etcd's default. */

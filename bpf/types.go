@@ -29,12 +29,23 @@ const (
 	StreamKeepAlive = uint64(etcdStreamTypeSTREAM_KEEPALIVE)
 	StreamSnapshot  = uint64(etcdStreamTypeSTREAM_SNAPSHOT)
 	StreamRange     = uint64(etcdStreamTypeSTREAM_RANGE)
+	StreamCancel    = uint64(etcdStreamTypeSTREAM_CANCEL)
+	StreamClose     = uint64(etcdStreamTypeSTREAM_CLOSE)
+)
+
+// The operations of KindApplied.
+const (
+	AppliedPut    = uint8(etcdAppliedOperationAPPLIED_PUT)
+	AppliedDelete = uint8(etcdAppliedOperationAPPLIED_DELETE)
+	AppliedTxn    = uint8(etcdAppliedOperationAPPLIED_TXN)
+	AppliedRevoke = uint8(etcdAppliedOperationAPPLIED_REVOKE)
+	AppliedGrant  = uint8(etcdAppliedOperationAPPLIED_GRANT)
 )
 
 // Program is one that can be attached.
 type Program string
 
-// What each is attached to is said in requests.h and streams.h.
+// What each is attached to is said in requests.h, streams.h and applied.h.
 const (
 	UnaryServed        Program = etcdProgUnaryServed
 	UnaryBegun         Program = etcdProgUnaryBegun
@@ -44,7 +55,11 @@ const (
 	UnaryContextError  Program = etcdProgUnaryContextError
 	UnaryUser          Program = etcdProgUnaryUser
 	WatchCreated       Program = etcdProgWatchCreated
+	WatchCanceled      Program = etcdProgWatchCanceled
+	WatchClosed        Program = etcdProgWatchClosed
 	LeaseRenewed       Program = etcdProgLeaseRenewed
 	SnapshotBegun      Program = etcdProgSnapshotBegun
 	RangeStreamBegun   Program = etcdProgRangeStreamBegun
+	EntryApplied       Program = etcdProgEntryApplied
+	WatchersNotified   Program = etcdProgWatchersNotified
 )

@@ -17,7 +17,7 @@
 // Everything below /proc/PID is written by that process. It is read with
 // limits, parsed without trust, and its files are opened inside its own root.
 //
-// Not found yet: etcd embedded in another program (k3s) and renamed binaries.
-// Both need a look into the executable. Not told apart yet: a process in
-// another network name space, whose loopback is not ours.
+// etcd embedded in another program (k3s) is found by the path of its executable,
+// a renamed one by its name, if the caller gives these. Not told apart yet: a
+// process in another network name space, whose loopback is not ours.
 package discovery

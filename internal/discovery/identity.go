@@ -26,8 +26,15 @@ func isServer(exe string, argv, names []string) bool {
 // isServerExecutable judges by the name alone. The kernel marks the link of a
 // binary that was replaced on disk, as every package upgrade does.
 func isServerExecutable(exe string, names []string) bool {
-	return slices.Contains(names, path.Base(strings.TrimSuffix(exe, " (deleted)")))
+	return slices.Contains(names, path.Base(onDisk(exe)))
 }
+
+// embeds reports whether an executable is one of those that have etcd in them.
+func embeds(exe string, paths []string) bool {
+	return slices.Contains(paths, onDisk(exe))
+}
+
+func onDisk(exe string) string { return strings.TrimSuffix(exe, " (deleted)") }
 
 // isProxy reports whether the etcd binary was started as one of the two
 // programs it also contains. They listen like a member but store nothing.

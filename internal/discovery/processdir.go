@@ -26,10 +26,11 @@ type processDir string
 
 // inspect reads what the process is and how it was set up. ok is false if it is
 // not an etcd server or has ended.
-func (d processDir) inspect(names []string) (_ Process, ok bool) {
+func (d processDir) inspect(s Scanner) (_ Process, ok bool) {
+	names := s.names()
 	exe, _ := os.Readlink(d.file("exe")) // "" if not ours to read, or a kernel thread
 	if exe != "" && !isServerExecutable(exe, names) {
-		return Process{}, false // most processes end here, with one system call
+		return Process{}, embeds(exe, s.Paths) // most processes end here, with one system call
 	}
 	argv, argvErr := d.arguments()
 	if !isServer(exe, argv, names) || (len(argv) == 0 && argvErr == nil) {

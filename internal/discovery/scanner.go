@@ -29,6 +29,11 @@ type Scanner struct {
 	// Names are the base names of executables that are etcd; "etcd" if empty. For
 	// builds that were renamed.
 	Names []string
+
+	// Paths are executables that have etcd in them, as the link /proc/PID/exe
+	// names them. Of their processes only the PID is known: their settings are not
+	// those of etcd.
+	Paths []string
 }
 
 // Processes returns the etcd servers that run now, by ascending PID.
@@ -47,12 +52,19 @@ func (s Scanner) Processes() ([]Process, error) {
 	}
 	var found []Process
 	for _, pid := range pids(entries) {
-		if p, ok := s.dir(pid).inspect(s.names()); ok {
-			p.PID = pid
+		if p, ok := s.Process(pid); ok {
 			found = append(found, p)
 		}
 	}
 	return found, nil
+}
+
+// Process looks at one process only. ok is false if it is not an etcd server, or
+// has ended.
+func (s Scanner) Process(pid int) (_ Process, ok bool) {
+	p, ok := s.dir(pid).inspect(s)
+	p.PID = pid
+	return p, ok
 }
 
 // ReadFile reads a file that a process names, such as Process.TrustedCAFile, as

@@ -23,6 +23,7 @@ type Cluster struct {
 	target Target
 	seeds  []Endpoint // of the target
 	told   []Endpoint // by the member list, voters only
+	ids    []uint64   // in the member list
 	conns  map[Endpoint]*Conn
 	turn   int // of Next
 }
@@ -78,6 +79,13 @@ func (c *Cluster) Discover(ctx context.Context, conn *Conn) {
 
 // Learn takes in a member list: its voters are endpoints to fall back on.
 func (c *Cluster) Learn(members []*pb.Member) {
+	var ids []uint64
+	for _, m := range members {
+		ids = append(ids, m.ID)
+	}
+	c.mu.Lock()
+	c.ids = ids
+	c.mu.Unlock()
 	if !c.discover {
 		return
 	}
@@ -93,6 +101,19 @@ func (c *Cluster) Learn(members []*pb.Member) {
 	c.mu.Lock()
 	c.told = told
 	c.mu.Unlock()
+}
+
+// Member finds a member that was learned by the last two bytes of its id, which is
+// all that an entry of the raft log has of it.
+func (c *Cluster) Member(end uint16) (id uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range c.ids {
+		if uint16(id) == end {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 // EndpointOf is where a member of the list can be asked: the first of its client

@@ -5,6 +5,7 @@ package join
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	// answered at that moment and changed nothing.
 	claims = 4
 )
+
+const notSeen = math.MaxInt64
 
 // Outcome is what became of the search for a change's author.
 type Outcome uint8
@@ -72,12 +75,15 @@ func NewWindow() *Window {
 }
 
 // Tracing says that the requests of a process are seen from now on, when its store
-// is at a revision.
+// is at a revision. 0: that is not known, so they count from the first that is seen.
 func (w *Window) Tracing(pid int, revision int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.slots == nil {
 		w.slots = make([]slot, size)
+	}
+	if revision == 0 {
+		revision = notSeen
 	}
 	w.traced[pid] = revision
 }
@@ -152,8 +158,12 @@ func (w *Window) Applied(a *Applied) {
 // slot gives the slot of a revision, nil if it is too old, or its process is not
 // traced.
 func (w *Window) slot(pid int, revision int64) *slot {
-	if _, ok := w.traced[pid]; !ok || revision <= 0 {
+	from, ok := w.traced[pid]
+	switch {
+	case !ok || revision <= 0:
 		return nil
+	case from == notSeen:
+		w.traced[pid] = revision - 1
 	}
 	s := &w.slots[revision%size]
 	if s.revision > revision {
@@ -167,8 +177,11 @@ func (w *Window) slot(pid int, revision int64) *slot {
 	return s
 }
 
-// Granted takes a lease that a client was granted.
+// Granted takes a lease that a client was granted. What tells the client stays.
 func (w *Window) Granted(lease int64, by *logrecord.Author, at time.Time) {
+	if g, ok := w.owners.Peek(lease); ok && g.by.Client.IsValid() && !by.Client.IsValid() {
+		return
+	}
 	w.owners.Add(lease, grant{*by, at})
 }
 

@@ -176,6 +176,18 @@ func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {
 	assert.Equal(t, Missed, outcome)
 }
 
+func TestWhereTheStoreIsNotKnownItCountsFromTheFirstThatIsSeen(t *testing.T) {
+	w := NewWindow()
+	w.Tracing(etcd, 0)
+	_, outcome := w.Author(&Change{Revision: 41, Key: []byte("/a")})
+	assert.Equal(t, Untraced, outcome)
+	w.Served(put("alice", "/a"))
+	_, outcome = w.Author(&Change{Revision: 41, Key: []byte("/a")})
+	assert.Equal(t, Untraced, outcome)
+	_, outcome = w.Author(&Change{Revision: 43, Key: []byte("/a")})
+	assert.Equal(t, Missed, outcome)
+}
+
 func TestWaitEndsWhenNothingMoreCanCome(t *testing.T) {
 	forever := func() time.Time { return time.Now().Add(time.Hour) }
 	t.Run("nothing is traced", func(t *testing.T) { NewWindow().Wait(t.Context(), 42, forever()) })

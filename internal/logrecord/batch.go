@@ -21,6 +21,8 @@ type Format struct {
 	Body bool
 	// Values says what of a value may leave the host.
 	Values redact.Rules
+	// Kubernetes says of which keys what they are as objects is told.
+	Kubernetes Kubernetes
 	// Version of the receiver, for the scope.
 	Version string
 }

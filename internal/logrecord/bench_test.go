@@ -61,15 +61,31 @@ func perEvent(b *testing.B, heap int, batch func()) {
 	runtime.KeepAlive(ballast)
 }
 
+type setup struct {
+	format Format
+	events []Event
+	heap   int
+	change func(*Batch, *Event, int)
+}
+
+// become makes all changes those of the first recorded object below prefix.
+func (s *setup) become(b *testing.B, prefix string) {
+	s.format.Kubernetes = registry
+	for _, o := range recorded(b) {
+		if strings.HasPrefix(o.Key, prefix) {
+			for i := range s.events {
+				e := &s.events[i]
+				e.KV.Key, e.KV.Value, e.Prev.Key, e.Prev.Value = []byte(o.Key), o.Value, []byte(o.Key), o.Value
+			}
+			return
+		}
+	}
+	b.Fatal("nothing is recorded below ", prefix)
+}
+
 func BenchmarkChange(b *testing.B) {
 	patterns, err := redact.Compile([]string{"^/registry/secrets/", "(?i)(password|passwd|secret|token|credential)"})
 	require.NoError(b, err)
-	type setup struct {
-		format Format
-		events []Event
-		heap   int
-		change func(*Batch, *Event, int)
-	}
 	for _, tc := range []struct {
 		name string
 		set  func(*setup)
@@ -94,6 +110,11 @@ func BenchmarkChange(b *testing.B) {
 		{"redacted size", func(s *setup) { s.format.Values.Keys = patterns }},
 		{"redacted text", func(s *setup) { s.format.Values.Policy, s.format.Values.Keys = redact.Text, patterns }},
 		{"existing", func(s *setup) { s.change = func(b *Batch, e *Event, _ int) { b.Existing(e, 1, Snapshot) } }},
+		{"Kubernetes, other keys", func(s *setup) { s.format.Kubernetes = registry }},
+		{"Kubernetes pod", func(s *setup) { s.become(b, "/registry/pods/") }},
+		{"Kubernetes pod, undecoded", func(s *setup) { s.become(b, "/registry/pods/"); s.format.Kubernetes = Kubernetes{} }},
+		{"Kubernetes custom resource", func(s *setup) { s.become(b, "/registry/example.com/widgets/") }},
+		{"Kubernetes secret", func(s *setup) { s.become(b, "/registry/secrets/") }},
 		{"delete", func(s *setup) {
 			for i := range s.events {
 				s.events[i].Delete = true
@@ -177,7 +198,7 @@ func BenchmarkParts(b *testing.B) {
 	alone("text of key", func(e *Event, _ int) { t = t[:0]; t.key(e.KV.Key) })
 	alone("text of key and sentence", func(e *Event, _ int) {
 		t = t[:0]
-		t.sentenceOfPut(true, &e.KV, part{}, shown{Value: redact.Value{Facts: redact.Length, Size: 100}}, Watch)
+		t.sentenceOfPut(true, &e.KV, part{}, shown{Value: redact.Value{Facts: redact.Length, Size: 100}}, Watch, &object{})
 	})
 	alone("keep", func(_ *Event, i int) {
 		kept.keep(append(t[:0], "put /config/service-00000/databas rev 1234000 (100 B, version 7)1234000-0123456789abcdef"...), i)

@@ -56,13 +56,14 @@ func (b *Batch) put(ev *Event, identity uint64, origin Origin, subIndex int) {
 	uid, rev := t.uid(kv.ModRevision, identity, b.cluster)
 	lease := t.lease(kv.Lease)
 	value := t.value(rules, policy, kv.Value)
-	attributes := 6 + lease.count() + value.count()
+	obj := t.object(&b.format.Kubernetes, kv.Key, kv.Value, true)
+	attributes := 6 + lease.count() + value.count() + obj.count()
 	var prev shown
 	if hasPrev {
 		prev = t.value(rules, policy, ev.Prev.Value)
 		attributes += 1 + prev.count()
 	}
-	key, body := t.sentenceOfPut(b.format.Body, kv, rev, value, origin)
+	key, body := t.sentenceOfPut(b.format.Body, kv, rev, value, origin, &obj)
 	s := b.keep(t)
 
 	lr := b.add(eventPut, plog.SeverityNumberInfo, attributes)
@@ -82,20 +83,19 @@ func (b *Batch) put(ev *Event, identity uint64, origin Origin, subIndex int) {
 		attrs.PutInt("etcd.kv.prev_mod_revision", ev.Prev.ModRevision)
 		prev.put(attrs, &previousValue, s)
 	}
+	obj.put(attrs, s)
 	b.finish(lr, s, uid, key, body)
 }
 
-func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, rev part, value shown, origin Origin) (key, sentence part) {
+func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, rev part, value shown, origin Origin, obj *object) (key, sentence part) {
+	verb := "put "
+	if origin != Watch {
+		verb = "exists "
+	}
+	key, from := t.subject(wanted, verb, kv.Key, obj)
 	if !wanted {
-		return t.key(kv.Key), part{}
+		return key, part{}
 	}
-	from := len(*t)
-	if origin == Watch {
-		t.words("put ")
-	} else {
-		t.words("exists ")
-	}
-	key = t.key(kv.Key)
 	t.words(" rev ")
 	t.again(rev)
 	t.words(" (")
@@ -105,8 +105,31 @@ func (t *text) sentenceOfPut(wanted bool, kv *KeyValue, rev part, value shown, o
 	}
 	t.words("version ")
 	t.number(kv.Version)
+	if manager := obj.parts[managerName]; manager.len() > 0 {
+		t.words(", manager ")
+		t.again(manager)
+	}
 	t.words(")")
 	return key, t.since(from)
+}
+
+// subject begins a sentence, if one is wanted, and writes the key: in the sentence,
+// unless an object is named there in its place.
+func (t *text) subject(wanted bool, verb string, of []byte, obj *object) (key part, from int) {
+	if !wanted || obj.named() {
+		key = t.key(of)
+	}
+	if !wanted {
+		return key, 0
+	}
+	from = len(*t)
+	t.words(verb)
+	if obj.named() {
+		t.objectNameOf(obj)
+	} else {
+		key = t.key(of)
+	}
+	return key, from
 }
 
 // delete: etcd sends only key and revision of a deleted key; all else comes from
@@ -124,7 +147,9 @@ func (b *Batch) delete(ev *Event, identity uint64, subIndex int) {
 		prev = t.value(rules, rules.For(kv.Key), ev.Prev.Value)
 		attributes += 2 + lease.count() + prev.count()
 	}
-	key, body := t.sentenceOfDelete(b.format.Body, kv, rev, prev)
+	obj := t.object(&b.format.Kubernetes, kv.Key, ev.Prev.Value, ev.HasPrev)
+	attributes += obj.count()
+	key, body := t.sentenceOfDelete(b.format.Body, kv, rev, prev, &obj)
 	s := b.keep(t)
 
 	lr := b.add(eventDelete, plog.SeverityNumberInfo, attributes)
@@ -138,16 +163,15 @@ func (b *Batch) delete(ev *Event, identity uint64, subIndex int) {
 		attrs.PutInt("etcd.kv.prev_mod_revision", ev.Prev.ModRevision)
 		prev.put(attrs, &previousValue, s)
 	}
+	obj.put(attrs, s)
 	b.finish(lr, s, uid, key, body)
 }
 
-func (t *text) sentenceOfDelete(wanted bool, kv *KeyValue, rev part, was shown) (key, sentence part) {
+func (t *text) sentenceOfDelete(wanted bool, kv *KeyValue, rev part, was shown, obj *object) (key, sentence part) {
+	key, from := t.subject(wanted, "delete ", kv.Key, obj)
 	if !wanted {
-		return t.key(kv.Key), part{}
+		return key, part{}
 	}
-	from := len(*t)
-	t.words("delete ")
-	key = t.key(kv.Key)
 	t.words(" rev ")
 	t.again(rev)
 	if was.Has(redact.Length) {
@@ -164,7 +188,9 @@ func (b *Batch) finish(lr plog.LogRecord, s string, uid, key, body part) {
 	attrs.PutStr("log.record.uid", uid.of(s))
 	if b.format.Body {
 		lr.Body().SetStr(body.of(s))
-		b.bytes += key.len() // a second time, in the sentence
+		if key.from >= body.from {
+			b.bytes += key.len() // a second time, in the sentence
+		}
 	}
 	b.bytes += recordBytes + attrs.Len()*attributeBytes + len(s)
 }

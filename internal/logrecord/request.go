@@ -16,6 +16,12 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
+// The operations of which more is told than of others.
+const (
+	watchCancel = "watch_cancel"
+	watchClose  = "watch_close"
+)
+
 // Absent is a number that a request does not have.
 const Absent = -1
 
@@ -26,7 +32,7 @@ type Request struct {
 	Method    string
 
 	Start    time.Time
-	Duration time.Duration // negative: a stream, told as it begins
+	Duration time.Duration // negative: a stream, told as it begins; of watch_close how long it lasted
 	ThreadID uint32
 	Client   netip.AddrPort
 	User     string // of etcd
@@ -40,6 +46,7 @@ type Request struct {
 	At        int64 // revision that it names, 0: none
 	MemberID  uint64
 	Action    int64 // or Absent
+	WatchID   int64 // of watch_cancel
 	Name      string
 	AuthUser  string
 	AuthRole  string
@@ -167,6 +174,9 @@ func (q *Request) putWhat(attrs pcommon.Map) {
 	if q.MemberID != 0 {
 		attrs.PutStr("etcd.request.member_id", resource.ID(q.MemberID))
 	}
+	if q.Operation == watchCancel {
+		attrs.PutInt("etcd.watch.id", q.WatchID)
+	}
 	if q.Action >= 0 {
 		attrs.PutInt("etcd.request.action", q.Action)
 	}
@@ -226,6 +236,10 @@ func (q *Request) sentence(s text) text {
 			s.words(")")
 		}
 	case q.Duration < 0:
+	case q.Operation == watchClose:
+		s.words(" after ")
+		s.words(brief(q.Duration))
+		return s
 	case q.Family == "get" && q.Count >= 0:
 		s.words(" -> ")
 		s.number(q.Count)
@@ -275,6 +289,10 @@ func (q *Request) objects(s *text) {
 	word(printable([]byte(q.AuthRole)))
 	if q.Family == "lease" && q.LeaseID != 0 {
 		word(resource.ID(uint64(q.LeaseID)))
+	}
+	if q.Operation == watchCancel {
+		s.words(" ")
+		s.number(q.WatchID)
 	}
 	if q.MemberID != 0 {
 		word(resource.ID(q.MemberID))

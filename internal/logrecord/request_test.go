@@ -84,6 +84,12 @@ var requests = func() map[string]func(*Format, *Batch) {
 	all["request watch begun"] = served("watch", "watch_create", "Watch/Watch", func(q *Request) {
 		q.Key, q.KeySize, q.End, q.Duration, q.Code = []byte("/w"), 2, []byte("/x"), -1, ""
 	})
+	all["request watch canceled"] = served("watch", watchCancel, "Watch/Watch", func(q *Request) {
+		q.WatchID, q.Duration, q.Code, q.Revision = 7, -1, "", 0
+	})
+	all["request watch closed"] = served("watch", watchClose, "Watch/Watch", func(q *Request) {
+		q.Duration, q.Code, q.Revision, q.User = 90*time.Minute, "", 0, ""
+	})
 	all["request of an unknown outcome"] = served("put", "put", "KV/Put", func(q *Request) {
 		q.Failed, q.Code, q.Client, q.User = true, "", netip.AddrPort{}, ""
 	})
@@ -102,6 +108,8 @@ func TestTheSentenceOfARequestSaysWhoDidWhatWithWhichResult(t *testing.T) {
 		"request auth":                  "deploy-bot@10.0.0.17 user grant role alice root -> rev 985 in 41.8ms",
 		"request put failed":            "kube-apiserver@10.0.0.17 put /config/db/5 (13 B) failed: PERMISSION_DENIED (etcdserver: permission denied) in 41.8ms",
 		"request watch begun":           "deploy-bot@10.0.0.17 watch create /w*",
+		"request watch canceled":        "deploy-bot@10.0.0.17 watch cancel 7",
+		"request watch closed":          "10.0.0.17 watch close after 1h30m0s",
 		"request other":                 "deploy-bot@10.0.0.17 etcdserverpb.New/Thing -> rev 985 in 41.8ms",
 		"request of an unknown outcome": "somebody put failed in 41.8ms",
 	} {

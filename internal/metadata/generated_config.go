@@ -57,6 +57,54 @@ func (ms *EtcdAlarmActiveMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdClientRequestsMetricAttributeKey specifies the key of an attribute for the etcd.client.requests metric.
+type EtcdClientRequestsMetricAttributeKey string
+
+const (
+	EtcdClientRequestsMetricAttributeKeyClientAddress EtcdClientRequestsMetricAttributeKey = "client.address"
+)
+
+// EtcdClientRequestsMetricConfig provides config for the etcd.client.requests metric.
+type EtcdClientRequestsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                 `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdClientRequestsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdClientRequestsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdClientRequestsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdClientRequestsMetricAttributeKeyClientAddress:
+		default:
+			return fmt.Errorf("metric etcd.client.requests doesn't have an attribute %v, valid attributes: [client.address]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdClusterMemberCountMetricAttributeKey specifies the key of an attribute for the etcd.cluster.member.count metric.
 type EtcdClusterMemberCountMetricAttributeKey string
 
@@ -563,6 +611,54 @@ func (ms *EtcdNetworkPeerSendFailuresMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdPrefixRequestsMetricAttributeKey specifies the key of an attribute for the etcd.prefix.requests metric.
+type EtcdPrefixRequestsMetricAttributeKey string
+
+const (
+	EtcdPrefixRequestsMetricAttributeKeyEtcdKeyPrefix EtcdPrefixRequestsMetricAttributeKey = "etcd.key_prefix"
+)
+
+// EtcdPrefixRequestsMetricConfig provides config for the etcd.prefix.requests metric.
+type EtcdPrefixRequestsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                 `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdPrefixRequestsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdPrefixRequestsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdPrefixRequestsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdPrefixRequestsMetricAttributeKeyEtcdKeyPrefix:
+		default:
+			return fmt.Errorf("metric etcd.prefix.requests doesn't have an attribute %v, valid attributes: [etcd.key_prefix]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdProcessCPUTimeMetricConfig provides config for the etcd.process.cpu.time metric.
 type EtcdProcessCPUTimeMetricConfig struct {
 	Enabled          bool `mapstructure:"enabled"`
@@ -883,6 +979,54 @@ func (ms *EtcdRaftTermMetricConfig) Unmarshal(parser *confmap.Conf) error {
 	return nil
 }
 
+// EtcdRequestActiveMetricAttributeKey specifies the key of an attribute for the etcd.request.active metric.
+type EtcdRequestActiveMetricAttributeKey string
+
+const (
+	EtcdRequestActiveMetricAttributeKeyDbOperationName EtcdRequestActiveMetricAttributeKey = "db.operation.name"
+)
+
+// EtcdRequestActiveMetricConfig provides config for the etcd.request.active metric.
+type EtcdRequestActiveMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdRequestActiveMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdRequestActiveMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdRequestActiveMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdRequestActiveMetricAttributeKeyDbOperationName:
+		default:
+			return fmt.Errorf("metric etcd.request.active doesn't have an attribute %v, valid attributes: [db.operation.name]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdRevisionCompactedMetricConfig provides config for the etcd.revision.compacted metric.
 type EtcdRevisionCompactedMetricConfig struct {
 	Enabled          bool `mapstructure:"enabled"`
@@ -920,6 +1064,102 @@ func (ms *EtcdRevisionCurrentMetricConfig) Unmarshal(parser *confmap.Conf) error
 	}
 
 	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// EtcdStreamRequestsMetricAttributeKey specifies the key of an attribute for the etcd.stream.requests metric.
+type EtcdStreamRequestsMetricAttributeKey string
+
+const (
+	EtcdStreamRequestsMetricAttributeKeyDbOperationName EtcdStreamRequestsMetricAttributeKey = "db.operation.name"
+)
+
+// EtcdStreamRequestsMetricConfig provides config for the etcd.stream.requests metric.
+type EtcdStreamRequestsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                 `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdStreamRequestsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdStreamRequestsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdStreamRequestsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdStreamRequestsMetricAttributeKeyDbOperationName:
+		default:
+			return fmt.Errorf("metric etcd.stream.requests doesn't have an attribute %v, valid attributes: [db.operation.name]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdUserRequestsMetricAttributeKey specifies the key of an attribute for the etcd.user.requests metric.
+type EtcdUserRequestsMetricAttributeKey string
+
+const (
+	EtcdUserRequestsMetricAttributeKeyUserName EtcdUserRequestsMetricAttributeKey = "user.name"
+)
+
+// EtcdUserRequestsMetricConfig provides config for the etcd.user.requests metric.
+type EtcdUserRequestsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                               `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdUserRequestsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdUserRequestsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdUserRequestsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdUserRequestsMetricAttributeKeyUserName:
+		default:
+			return fmt.Errorf("metric etcd.user.requests doesn't have an attribute %v, valid attributes: [user.name]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
 	return nil
 }
 
@@ -1006,6 +1246,7 @@ func (ms *EtcdWatchWatcherSlowMetricConfig) Unmarshal(parser *confmap.Conf) erro
 // MetricsConfig provides config for etcd metrics.
 type MetricsConfig struct {
 	EtcdAlarmActive                    EtcdAlarmActiveMetricConfig                    `mapstructure:"etcd.alarm.active"`
+	EtcdClientRequests                 EtcdClientRequestsMetricConfig                 `mapstructure:"etcd.client.requests"`
 	EtcdClusterMemberCount             EtcdClusterMemberCountMetricConfig             `mapstructure:"etcd.cluster.member.count"`
 	EtcdClusterQuorumMargin            EtcdClusterQuorumMarginMetricConfig            `mapstructure:"etcd.cluster.quorum.margin"`
 	EtcdClusterVersionCount            EtcdClusterVersionCountMetricConfig            `mapstructure:"etcd.cluster.version.count"`
@@ -1020,6 +1261,7 @@ type MetricsConfig struct {
 	EtcdMvccOperations                 EtcdMvccOperationsMetricConfig                 `mapstructure:"etcd.mvcc.operations"`
 	EtcdNetworkIo                      EtcdNetworkIoMetricConfig                      `mapstructure:"etcd.network.io"`
 	EtcdNetworkPeerSendFailures        EtcdNetworkPeerSendFailuresMetricConfig        `mapstructure:"etcd.network.peer.send.failures"`
+	EtcdPrefixRequests                 EtcdPrefixRequestsMetricConfig                 `mapstructure:"etcd.prefix.requests"`
 	EtcdProcessCPUTime                 EtcdProcessCPUTimeMetricConfig                 `mapstructure:"etcd.process.cpu.time"`
 	EtcdProcessMemoryUsage             EtcdProcessMemoryUsageMetricConfig             `mapstructure:"etcd.process.memory.usage"`
 	EtcdProcessOpenFileDescriptorCount EtcdProcessOpenFileDescriptorCountMetricConfig `mapstructure:"etcd.process.open_file_descriptor.count"`
@@ -1036,8 +1278,11 @@ type MetricsConfig struct {
 	EtcdRaftProposalsPending           EtcdRaftProposalsPendingMetricConfig           `mapstructure:"etcd.raft.proposals.pending"`
 	EtcdRaftReadIndexSlow              EtcdRaftReadIndexSlowMetricConfig              `mapstructure:"etcd.raft.read_index.slow"`
 	EtcdRaftTerm                       EtcdRaftTermMetricConfig                       `mapstructure:"etcd.raft.term"`
+	EtcdRequestActive                  EtcdRequestActiveMetricConfig                  `mapstructure:"etcd.request.active"`
 	EtcdRevisionCompacted              EtcdRevisionCompactedMetricConfig              `mapstructure:"etcd.revision.compacted"`
 	EtcdRevisionCurrent                EtcdRevisionCurrentMetricConfig                `mapstructure:"etcd.revision.current"`
+	EtcdStreamRequests                 EtcdStreamRequestsMetricConfig                 `mapstructure:"etcd.stream.requests"`
+	EtcdUserRequests                   EtcdUserRequestsMetricConfig                   `mapstructure:"etcd.user.requests"`
 	EtcdWatchEventPending              EtcdWatchEventPendingMetricConfig              `mapstructure:"etcd.watch.event.pending"`
 	EtcdWatchStreamCount               EtcdWatchStreamCountMetricConfig               `mapstructure:"etcd.watch.stream.count"`
 	EtcdWatchWatcherCount              EtcdWatchWatcherCountMetricConfig              `mapstructure:"etcd.watch.watcher.count"`
@@ -1050,6 +1295,11 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
+		},
+		EtcdClientRequests: EtcdClientRequestsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdClientRequestsMetricAttributeKey{EtcdClientRequestsMetricAttributeKeyClientAddress},
 		},
 		EtcdClusterMemberCount: EtcdClusterMemberCountMetricConfig{
 			Enabled:             true,
@@ -1109,6 +1359,11 @@ func DefaultMetricsConfig() MetricsConfig {
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdNetworkPeerSendFailuresMetricAttributeKey{EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID},
 		},
+		EtcdPrefixRequests: EtcdPrefixRequestsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdPrefixRequestsMetricAttributeKey{EtcdPrefixRequestsMetricAttributeKeyEtcdKeyPrefix},
+		},
 		EtcdProcessCPUTime: EtcdProcessCPUTimeMetricConfig{
 			Enabled: true,
 		},
@@ -1157,11 +1412,26 @@ func DefaultMetricsConfig() MetricsConfig {
 		EtcdRaftTerm: EtcdRaftTermMetricConfig{
 			Enabled: true,
 		},
+		EtcdRequestActive: EtcdRequestActiveMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategyAvg,
+			EnabledAttributes:   []EtcdRequestActiveMetricAttributeKey{EtcdRequestActiveMetricAttributeKeyDbOperationName},
+		},
 		EtcdRevisionCompacted: EtcdRevisionCompactedMetricConfig{
 			Enabled: true,
 		},
 		EtcdRevisionCurrent: EtcdRevisionCurrentMetricConfig{
 			Enabled: true,
+		},
+		EtcdStreamRequests: EtcdStreamRequestsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdStreamRequestsMetricAttributeKey{EtcdStreamRequestsMetricAttributeKeyDbOperationName},
+		},
+		EtcdUserRequests: EtcdUserRequestsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdUserRequestsMetricAttributeKey{EtcdUserRequestsMetricAttributeKeyUserName},
 		},
 		EtcdWatchEventPending: EtcdWatchEventPendingMetricConfig{
 			Enabled: true,

@@ -31,6 +31,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdClientRequests: EtcdClientRequestsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdClientRequestsMetricAttributeKey{EtcdClientRequestsMetricAttributeKeyClientAddress},
+					},
 					EtcdClusterMemberCount: EtcdClusterMemberCountMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
@@ -89,6 +94,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdNetworkPeerSendFailuresMetricAttributeKey{EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID},
 					},
+					EtcdPrefixRequests: EtcdPrefixRequestsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdPrefixRequestsMetricAttributeKey{EtcdPrefixRequestsMetricAttributeKeyEtcdKeyPrefix},
+					},
 					EtcdProcessCPUTime: EtcdProcessCPUTimeMetricConfig{
 						Enabled: true,
 					},
@@ -137,11 +147,26 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					EtcdRaftTerm: EtcdRaftTermMetricConfig{
 						Enabled: true,
 					},
+					EtcdRequestActive: EtcdRequestActiveMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []EtcdRequestActiveMetricAttributeKey{EtcdRequestActiveMetricAttributeKeyDbOperationName},
+					},
 					EtcdRevisionCompacted: EtcdRevisionCompactedMetricConfig{
 						Enabled: true,
 					},
 					EtcdRevisionCurrent: EtcdRevisionCurrentMetricConfig{
 						Enabled: true,
+					},
+					EtcdStreamRequests: EtcdStreamRequestsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdStreamRequestsMetricAttributeKey{EtcdStreamRequestsMetricAttributeKeyDbOperationName},
+					},
+					EtcdUserRequests: EtcdUserRequestsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdUserRequestsMetricAttributeKey{EtcdUserRequestsMetricAttributeKeyUserName},
 					},
 					EtcdWatchEventPending: EtcdWatchEventPendingMetricConfig{
 						Enabled: true,
@@ -178,6 +203,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdClientRequests: EtcdClientRequestsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdClientRequestsMetricAttributeKey{EtcdClientRequestsMetricAttributeKeyClientAddress},
+					},
 					EtcdClusterMemberCount: EtcdClusterMemberCountMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
@@ -236,6 +266,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdNetworkPeerSendFailuresMetricAttributeKey{EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID},
 					},
+					EtcdPrefixRequests: EtcdPrefixRequestsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdPrefixRequestsMetricAttributeKey{EtcdPrefixRequestsMetricAttributeKeyEtcdKeyPrefix},
+					},
 					EtcdProcessCPUTime: EtcdProcessCPUTimeMetricConfig{
 						Enabled: false,
 					},
@@ -284,11 +319,26 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					EtcdRaftTerm: EtcdRaftTermMetricConfig{
 						Enabled: false,
 					},
+					EtcdRequestActive: EtcdRequestActiveMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []EtcdRequestActiveMetricAttributeKey{EtcdRequestActiveMetricAttributeKeyDbOperationName},
+					},
 					EtcdRevisionCompacted: EtcdRevisionCompactedMetricConfig{
 						Enabled: false,
 					},
 					EtcdRevisionCurrent: EtcdRevisionCurrentMetricConfig{
 						Enabled: false,
+					},
+					EtcdStreamRequests: EtcdStreamRequestsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdStreamRequestsMetricAttributeKey{EtcdStreamRequestsMetricAttributeKeyDbOperationName},
+					},
+					EtcdUserRequests: EtcdUserRequestsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdUserRequestsMetricAttributeKey{EtcdUserRequestsMetricAttributeKeyUserName},
 					},
 					EtcdWatchEventPending: EtcdWatchEventPendingMetricConfig{
 						Enabled: false,
@@ -320,7 +370,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
@@ -333,6 +383,18 @@ func TestEtcdAlarmActiveMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.alarm.active doesn't have an attribute invalid, valid attributes: [etcd.alarm.type]")
 
 	cfg = DefaultMetricsConfig().EtcdAlarmActive
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdClientRequestsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdClientRequests
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdClientRequestsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.client.requests doesn't have an attribute invalid, valid attributes: [client.address]")
+
+	cfg = DefaultMetricsConfig().EtcdClientRequests
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
@@ -429,6 +491,54 @@ func TestEtcdNetworkPeerSendFailuresMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.peer.send.failures doesn't have an attribute invalid, valid attributes: [etcd.peer.id]")
 
 	cfg = DefaultMetricsConfig().EtcdNetworkPeerSendFailures
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdPrefixRequestsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdPrefixRequests
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdPrefixRequestsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.prefix.requests doesn't have an attribute invalid, valid attributes: [etcd.key_prefix]")
+
+	cfg = DefaultMetricsConfig().EtcdPrefixRequests
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdRequestActiveMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdRequestActive
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdRequestActiveMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.request.active doesn't have an attribute invalid, valid attributes: [db.operation.name]")
+
+	cfg = DefaultMetricsConfig().EtcdRequestActive
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdStreamRequestsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdStreamRequests
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdStreamRequestsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.stream.requests doesn't have an attribute invalid, valid attributes: [db.operation.name]")
+
+	cfg = DefaultMetricsConfig().EtcdStreamRequests
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdUserRequestsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdUserRequests
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdUserRequestsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.user.requests doesn't have an attribute invalid, valid attributes: [user.name]")
+
+	cfg = DefaultMetricsConfig().EtcdUserRequests
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }

@@ -138,7 +138,7 @@ type eventEtcdKvDelete struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
+func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -151,6 +151,15 @@ func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.T
 		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
 	}
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.encryption", etcdKubernetesEncryptionAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.manager.name", etcdKubernetesManagerNameAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.manager.operation", etcdKubernetesManagerOperationAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.api_version", etcdKubernetesObjectAPIVersionAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.kind", etcdKubernetesObjectKindAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.name", etcdKubernetesObjectNameAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.uid", etcdKubernetesObjectUIDAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.resource.group", etcdKubernetesResourceGroupAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.resource.type", etcdKubernetesResourceTypeAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.create_revision", etcdKvCreateRevisionAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.mod_revision", etcdKvModRevisionAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.prev_mod_revision", etcdKvPrevModRevisionAttributeValue)
@@ -162,6 +171,7 @@ func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.T
 	dp.Attributes().PutInt("etcd.kv.sub_index", etcdKvSubIndexAttributeValue)
 	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
 	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("k8s.namespace.name", k8sNamespaceNameAttributeValue)
 	dp.Attributes().PutStr("log.record.uid", logRecordUIDAttributeValue)
 
 }
@@ -186,7 +196,7 @@ type eventEtcdKvPut struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue string, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue string, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
+func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue string, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue string, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -199,6 +209,15 @@ func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Time
 		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
 	}
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.encryption", etcdKubernetesEncryptionAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.manager.name", etcdKubernetesManagerNameAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.manager.operation", etcdKubernetesManagerOperationAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.api_version", etcdKubernetesObjectAPIVersionAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.kind", etcdKubernetesObjectKindAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.name", etcdKubernetesObjectNameAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.object.uid", etcdKubernetesObjectUIDAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.resource.group", etcdKubernetesResourceGroupAttributeValue)
+	dp.Attributes().PutStr("etcd.kubernetes.resource.type", etcdKubernetesResourceTypeAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.create_revision", etcdKvCreateRevisionAttributeValue)
 	dp.Attributes().PutInt("etcd.kv.mod_revision", etcdKvModRevisionAttributeValue)
 	dp.Attributes().PutStr("etcd.kv.origin", etcdKvOriginAttributeValue)
@@ -217,6 +236,7 @@ func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Time
 	dp.Attributes().PutInt("etcd.kv.version", etcdKvVersionAttributeValue)
 	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
 	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("k8s.namespace.name", k8sNamespaceNameAttributeValue)
 	dp.Attributes().PutStr("log.record.uid", logRecordUIDAttributeValue)
 
 }
@@ -1541,13 +1561,13 @@ func (lb *LogsBuilder) RecordEtcdDiskSyncEvent(ctx context.Context, timestamp pc
 }
 
 // RecordEtcdKvDeleteEvent adds a log record of etcd.kv.delete event.
-func (lb *LogsBuilder) RecordEtcdKvDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
-	lb.eventEtcdKvDelete.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue, logRecordUIDAttributeValue)
+func (lb *LogsBuilder) RecordEtcdKvDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string) {
+	lb.eventEtcdKvDelete.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKubernetesEncryptionAttributeValue, etcdKubernetesManagerNameAttributeValue, etcdKubernetesManagerOperationAttributeValue, etcdKubernetesObjectAPIVersionAttributeValue, etcdKubernetesObjectKindAttributeValue, etcdKubernetesObjectNameAttributeValue, etcdKubernetesObjectUIDAttributeValue, etcdKubernetesResourceGroupAttributeValue, etcdKubernetesResourceTypeAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue, k8sNamespaceNameAttributeValue, logRecordUIDAttributeValue)
 }
 
 // RecordEtcdKvPutEvent adds a log record of etcd.kv.put event.
-func (lb *LogsBuilder) RecordEtcdKvPutEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue AttributeEtcdKvValueEncoding, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, logRecordUIDAttributeValue string) {
-	lb.eventEtcdKvPut.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvOriginAttributeValue.String(), etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdKvValueAttributeValue, etcdKvValueEncodingAttributeValue.String(), etcdKvValueHashAttributeValue, etcdKvValueSizeAttributeValue, etcdKvValueTruncatedAttributeValue, etcdKvVersionAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue, logRecordUIDAttributeValue)
+func (lb *LogsBuilder) RecordEtcdKvPutEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue AttributeEtcdKvValueEncoding, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string) {
+	lb.eventEtcdKvPut.recordEvent(ctx, timestamp, etcdKeyAttributeValue, etcdKubernetesEncryptionAttributeValue, etcdKubernetesManagerNameAttributeValue, etcdKubernetesManagerOperationAttributeValue, etcdKubernetesObjectAPIVersionAttributeValue, etcdKubernetesObjectKindAttributeValue, etcdKubernetesObjectNameAttributeValue, etcdKubernetesObjectUIDAttributeValue, etcdKubernetesResourceGroupAttributeValue, etcdKubernetesResourceTypeAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvOriginAttributeValue.String(), etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdKvValueAttributeValue, etcdKvValueEncodingAttributeValue.String(), etcdKvValueHashAttributeValue, etcdKvValueSizeAttributeValue, etcdKvValueTruncatedAttributeValue, etcdKvVersionAttributeValue, etcdLeaseIDAttributeValue, eventNameAttributeValue, k8sNamespaceNameAttributeValue, logRecordUIDAttributeValue)
 }
 
 // RecordEtcdLeaderChangedEvent adds a log record of etcd.leader.changed event.

@@ -379,6 +379,10 @@ var MetricsInfo = metricsInfo{
 		Name:       "etcd.alarm.active",
 		Attributes: []string{"etcd.alarm.type"},
 	},
+	EtcdClientRequests: metricInfo{
+		Name:       "etcd.client.requests",
+		Attributes: []string{"client.address"},
+	},
 	EtcdClusterMemberCount: metricInfo{
 		Name:       "etcd.cluster.member.count",
 		Attributes: []string{"etcd.member.type"},
@@ -429,6 +433,10 @@ var MetricsInfo = metricsInfo{
 		Name:       "etcd.network.peer.send.failures",
 		Attributes: []string{"etcd.peer.id"},
 	},
+	EtcdPrefixRequests: metricInfo{
+		Name:       "etcd.prefix.requests",
+		Attributes: []string{"etcd.key_prefix"},
+	},
 	EtcdProcessCPUTime: metricInfo{
 		Name: "etcd.process.cpu.time",
 	},
@@ -477,11 +485,23 @@ var MetricsInfo = metricsInfo{
 	EtcdRaftTerm: metricInfo{
 		Name: "etcd.raft.term",
 	},
+	EtcdRequestActive: metricInfo{
+		Name:       "etcd.request.active",
+		Attributes: []string{"db.operation.name"},
+	},
 	EtcdRevisionCompacted: metricInfo{
 		Name: "etcd.revision.compacted",
 	},
 	EtcdRevisionCurrent: metricInfo{
 		Name: "etcd.revision.current",
+	},
+	EtcdStreamRequests: metricInfo{
+		Name:       "etcd.stream.requests",
+		Attributes: []string{"db.operation.name"},
+	},
+	EtcdUserRequests: metricInfo{
+		Name:       "etcd.user.requests",
+		Attributes: []string{"user.name"},
 	},
 	EtcdWatchEventPending: metricInfo{
 		Name: "etcd.watch.event.pending",
@@ -499,6 +519,7 @@ var MetricsInfo = metricsInfo{
 
 type metricsInfo struct {
 	EtcdAlarmActive                    metricInfo
+	EtcdClientRequests                 metricInfo
 	EtcdClusterMemberCount             metricInfo
 	EtcdClusterQuorumMargin            metricInfo
 	EtcdClusterVersionCount            metricInfo
@@ -513,6 +534,7 @@ type metricsInfo struct {
 	EtcdMvccOperations                 metricInfo
 	EtcdNetworkIo                      metricInfo
 	EtcdNetworkPeerSendFailures        metricInfo
+	EtcdPrefixRequests                 metricInfo
 	EtcdProcessCPUTime                 metricInfo
 	EtcdProcessMemoryUsage             metricInfo
 	EtcdProcessOpenFileDescriptorCount metricInfo
@@ -529,8 +551,11 @@ type metricsInfo struct {
 	EtcdRaftProposalsPending           metricInfo
 	EtcdRaftReadIndexSlow              metricInfo
 	EtcdRaftTerm                       metricInfo
+	EtcdRequestActive                  metricInfo
 	EtcdRevisionCompacted              metricInfo
 	EtcdRevisionCurrent                metricInfo
+	EtcdStreamRequests                 metricInfo
+	EtcdUserRequests                   metricInfo
 	EtcdWatchEventPending              metricInfo
 	EtcdWatchStreamCount               metricInfo
 	EtcdWatchWatcherCount              metricInfo
@@ -625,6 +650,97 @@ func (m *metricEtcdAlarmActive) emit(metrics pmetric.MetricSlice) {
 
 func newMetricEtcdAlarmActive(cfg EtcdAlarmActiveMetricConfig) metricEtcdAlarmActive {
 	m := metricEtcdAlarmActive{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdClientRequests struct {
+	data          pmetric.Metric                 // data buffer for generated metric.
+	config        EtcdClientRequestsMetricConfig // metric config provided by user.
+	capacity      int                            // max observed number of data points added to the metric.
+	aggDataPoints []int64                        // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.client.requests metric with initial data.
+func (m *metricEtcdClientRequests) init() {
+	m.data.SetName("etcd.client.requests")
+	m.data.SetDescription("Requests by the client's address, the clients that ask most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).")
+	m.data.SetUnit("{request}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdClientRequests) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, clientAddressAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdClientRequestsMetricAttributeKeyClientAddress) {
+		dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdClientRequests) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdClientRequests) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdClientRequests(cfg EtcdClientRequestsMetricConfig) metricEtcdClientRequests {
+	m := metricEtcdClientRequests{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -1679,6 +1795,97 @@ func newMetricEtcdNetworkPeerSendFailures(cfg EtcdNetworkPeerSendFailuresMetricC
 	return m
 }
 
+type metricEtcdPrefixRequests struct {
+	data          pmetric.Metric                 // data buffer for generated metric.
+	config        EtcdPrefixRequestsMetricConfig // metric config provided by user.
+	capacity      int                            // max observed number of data points added to the metric.
+	aggDataPoints []int64                        // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.prefix.requests metric with initial data.
+func (m *metricEtcdPrefixRequests) init() {
+	m.data.SetName("etcd.prefix.requests")
+	m.data.SetDescription("Requests by the prefix of their key, of a transaction that of the first key that it touched, the prefixes that are asked for most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).")
+	m.data.SetUnit("{request}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdPrefixRequests) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdKeyPrefixAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdPrefixRequestsMetricAttributeKeyEtcdKeyPrefix) {
+		dp.Attributes().PutStr("etcd.key_prefix", etcdKeyPrefixAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdPrefixRequests) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdPrefixRequests) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdPrefixRequests(cfg EtcdPrefixRequestsMetricConfig) metricEtcdPrefixRequests {
+	m := metricEtcdPrefixRequests{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricEtcdProcessCPUTime struct {
 	data     pmetric.Metric                 // data buffer for generated metric.
 	config   EtcdProcessCPUTimeMetricConfig // metric config provided by user.
@@ -2503,6 +2710,95 @@ func newMetricEtcdRaftTerm(cfg EtcdRaftTermMetricConfig) metricEtcdRaftTerm {
 	return m
 }
 
+type metricEtcdRequestActive struct {
+	data          pmetric.Metric                // data buffer for generated metric.
+	config        EtcdRequestActiveMetricConfig // metric config provided by user.
+	capacity      int                           // max observed number of data points added to the metric.
+	aggDataPoints []float64                     // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.request.active metric with initial data.
+func (m *metricEtcdRequestActive) init() {
+	m.data.SetName("etcd.request.active")
+	m.data.SetDescription("Requests in progress, the mean since the last collection, by operation. It is the time of the requests that ended since then over the time that went by, so a request counts when it has ended (eBPF).")
+	m.data.SetUnit("{request}")
+	m.data.SetEmptyGauge()
+	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdRequestActive) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, dbOperationNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdRequestActiveMetricAttributeKeyDbOperationName) {
+		dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Gauge().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdRequestActive) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdRequestActive) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Gauge().DataPoints().At(i).SetDoubleValue(m.data.Gauge().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdRequestActive(cfg EtcdRequestActiveMetricConfig) metricEtcdRequestActive {
+	m := metricEtcdRequestActive{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricEtcdRevisionCompacted struct {
 	data     pmetric.Metric                    // data buffer for generated metric.
 	config   EtcdRevisionCompactedMetricConfig // metric config provided by user.
@@ -2595,6 +2891,188 @@ func (m *metricEtcdRevisionCurrent) emit(metrics pmetric.MetricSlice) {
 
 func newMetricEtcdRevisionCurrent(cfg EtcdRevisionCurrentMetricConfig) metricEtcdRevisionCurrent {
 	m := metricEtcdRevisionCurrent{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdStreamRequests struct {
+	data          pmetric.Metric                 // data buffer for generated metric.
+	config        EtcdStreamRequestsMetricConfig // metric config provided by user.
+	capacity      int                            // max observed number of data points added to the metric.
+	aggDataPoints []int64                        // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.stream.requests metric with initial data.
+func (m *metricEtcdStreamRequests) init() {
+	m.data.SetName("etcd.stream.requests")
+	m.data.SetDescription("Requests on streams, all of them, as watches that were opened, leases that were kept alive, snapshots (eBPF).")
+	m.data.SetUnit("{request}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdStreamRequests) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, dbOperationNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdStreamRequestsMetricAttributeKeyDbOperationName) {
+		dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdStreamRequests) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdStreamRequests) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdStreamRequests(cfg EtcdStreamRequestsMetricConfig) metricEtcdStreamRequests {
+	m := metricEtcdStreamRequests{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdUserRequests struct {
+	data          pmetric.Metric               // data buffer for generated metric.
+	config        EtcdUserRequestsMetricConfig // metric config provided by user.
+	capacity      int                          // max observed number of data points added to the metric.
+	aggDataPoints []int64                      // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.user.requests metric with initial data.
+func (m *metricEtcdUserRequests) init() {
+	m.data.SetName("etcd.user.requests")
+	m.data.SetDescription("Requests by the etcd user, empty without one, the users that ask most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).")
+	m.data.SetUnit("{request}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdUserRequests) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, userNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdUserRequestsMetricAttributeKeyUserName) {
+		dp.Attributes().PutStr("user.name", userNameAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdUserRequests) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdUserRequests) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdUserRequests(cfg EtcdUserRequestsMetricConfig) metricEtcdUserRequests {
+	m := metricEtcdUserRequests{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -2822,6 +3300,7 @@ type MetricsBuilder struct {
 	resourceAttributeIncludeFilter           map[string]filter.Filter
 	resourceAttributeExcludeFilter           map[string]filter.Filter
 	metricEtcdAlarmActive                    metricEtcdAlarmActive
+	metricEtcdClientRequests                 metricEtcdClientRequests
 	metricEtcdClusterMemberCount             metricEtcdClusterMemberCount
 	metricEtcdClusterQuorumMargin            metricEtcdClusterQuorumMargin
 	metricEtcdClusterVersionCount            metricEtcdClusterVersionCount
@@ -2836,6 +3315,7 @@ type MetricsBuilder struct {
 	metricEtcdMvccOperations                 metricEtcdMvccOperations
 	metricEtcdNetworkIo                      metricEtcdNetworkIo
 	metricEtcdNetworkPeerSendFailures        metricEtcdNetworkPeerSendFailures
+	metricEtcdPrefixRequests                 metricEtcdPrefixRequests
 	metricEtcdProcessCPUTime                 metricEtcdProcessCPUTime
 	metricEtcdProcessMemoryUsage             metricEtcdProcessMemoryUsage
 	metricEtcdProcessOpenFileDescriptorCount metricEtcdProcessOpenFileDescriptorCount
@@ -2852,8 +3332,11 @@ type MetricsBuilder struct {
 	metricEtcdRaftProposalsPending           metricEtcdRaftProposalsPending
 	metricEtcdRaftReadIndexSlow              metricEtcdRaftReadIndexSlow
 	metricEtcdRaftTerm                       metricEtcdRaftTerm
+	metricEtcdRequestActive                  metricEtcdRequestActive
 	metricEtcdRevisionCompacted              metricEtcdRevisionCompacted
 	metricEtcdRevisionCurrent                metricEtcdRevisionCurrent
+	metricEtcdStreamRequests                 metricEtcdStreamRequests
+	metricEtcdUserRequests                   metricEtcdUserRequests
 	metricEtcdWatchEventPending              metricEtcdWatchEventPending
 	metricEtcdWatchStreamCount               metricEtcdWatchStreamCount
 	metricEtcdWatchWatcherCount              metricEtcdWatchWatcherCount
@@ -2884,6 +3367,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricsBuffer:                            pmetric.NewMetrics(),
 		buildInfo:                                settings.BuildInfo,
 		metricEtcdAlarmActive:                    newMetricEtcdAlarmActive(mbc.Metrics.EtcdAlarmActive),
+		metricEtcdClientRequests:                 newMetricEtcdClientRequests(mbc.Metrics.EtcdClientRequests),
 		metricEtcdClusterMemberCount:             newMetricEtcdClusterMemberCount(mbc.Metrics.EtcdClusterMemberCount),
 		metricEtcdClusterQuorumMargin:            newMetricEtcdClusterQuorumMargin(mbc.Metrics.EtcdClusterQuorumMargin),
 		metricEtcdClusterVersionCount:            newMetricEtcdClusterVersionCount(mbc.Metrics.EtcdClusterVersionCount),
@@ -2898,6 +3382,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricEtcdMvccOperations:                 newMetricEtcdMvccOperations(mbc.Metrics.EtcdMvccOperations),
 		metricEtcdNetworkIo:                      newMetricEtcdNetworkIo(mbc.Metrics.EtcdNetworkIo),
 		metricEtcdNetworkPeerSendFailures:        newMetricEtcdNetworkPeerSendFailures(mbc.Metrics.EtcdNetworkPeerSendFailures),
+		metricEtcdPrefixRequests:                 newMetricEtcdPrefixRequests(mbc.Metrics.EtcdPrefixRequests),
 		metricEtcdProcessCPUTime:                 newMetricEtcdProcessCPUTime(mbc.Metrics.EtcdProcessCPUTime),
 		metricEtcdProcessMemoryUsage:             newMetricEtcdProcessMemoryUsage(mbc.Metrics.EtcdProcessMemoryUsage),
 		metricEtcdProcessOpenFileDescriptorCount: newMetricEtcdProcessOpenFileDescriptorCount(mbc.Metrics.EtcdProcessOpenFileDescriptorCount),
@@ -2914,8 +3399,11 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricEtcdRaftProposalsPending:           newMetricEtcdRaftProposalsPending(mbc.Metrics.EtcdRaftProposalsPending),
 		metricEtcdRaftReadIndexSlow:              newMetricEtcdRaftReadIndexSlow(mbc.Metrics.EtcdRaftReadIndexSlow),
 		metricEtcdRaftTerm:                       newMetricEtcdRaftTerm(mbc.Metrics.EtcdRaftTerm),
+		metricEtcdRequestActive:                  newMetricEtcdRequestActive(mbc.Metrics.EtcdRequestActive),
 		metricEtcdRevisionCompacted:              newMetricEtcdRevisionCompacted(mbc.Metrics.EtcdRevisionCompacted),
 		metricEtcdRevisionCurrent:                newMetricEtcdRevisionCurrent(mbc.Metrics.EtcdRevisionCurrent),
+		metricEtcdStreamRequests:                 newMetricEtcdStreamRequests(mbc.Metrics.EtcdStreamRequests),
+		metricEtcdUserRequests:                   newMetricEtcdUserRequests(mbc.Metrics.EtcdUserRequests),
 		metricEtcdWatchEventPending:              newMetricEtcdWatchEventPending(mbc.Metrics.EtcdWatchEventPending),
 		metricEtcdWatchStreamCount:               newMetricEtcdWatchStreamCount(mbc.Metrics.EtcdWatchStreamCount),
 		metricEtcdWatchWatcherCount:              newMetricEtcdWatchWatcherCount(mbc.Metrics.EtcdWatchWatcherCount),
@@ -3048,6 +3536,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricEtcdAlarmActive.emit(ils.Metrics())
+	mb.metricEtcdClientRequests.emit(ils.Metrics())
 	mb.metricEtcdClusterMemberCount.emit(ils.Metrics())
 	mb.metricEtcdClusterQuorumMargin.emit(ils.Metrics())
 	mb.metricEtcdClusterVersionCount.emit(ils.Metrics())
@@ -3062,6 +3551,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricEtcdMvccOperations.emit(ils.Metrics())
 	mb.metricEtcdNetworkIo.emit(ils.Metrics())
 	mb.metricEtcdNetworkPeerSendFailures.emit(ils.Metrics())
+	mb.metricEtcdPrefixRequests.emit(ils.Metrics())
 	mb.metricEtcdProcessCPUTime.emit(ils.Metrics())
 	mb.metricEtcdProcessMemoryUsage.emit(ils.Metrics())
 	mb.metricEtcdProcessOpenFileDescriptorCount.emit(ils.Metrics())
@@ -3078,8 +3568,11 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricEtcdRaftProposalsPending.emit(ils.Metrics())
 	mb.metricEtcdRaftReadIndexSlow.emit(ils.Metrics())
 	mb.metricEtcdRaftTerm.emit(ils.Metrics())
+	mb.metricEtcdRequestActive.emit(ils.Metrics())
 	mb.metricEtcdRevisionCompacted.emit(ils.Metrics())
 	mb.metricEtcdRevisionCurrent.emit(ils.Metrics())
+	mb.metricEtcdStreamRequests.emit(ils.Metrics())
+	mb.metricEtcdUserRequests.emit(ils.Metrics())
 	mb.metricEtcdWatchEventPending.emit(ils.Metrics())
 	mb.metricEtcdWatchStreamCount.emit(ils.Metrics())
 	mb.metricEtcdWatchWatcherCount.emit(ils.Metrics())
@@ -3118,6 +3611,11 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 // RecordEtcdAlarmActiveDataPoint adds a data point to etcd.alarm.active metric.
 func (mb *MetricsBuilder) RecordEtcdAlarmActiveDataPoint(ts pcommon.Timestamp, val int64, etcdAlarmTypeAttributeValue AttributeEtcdAlarmType) {
 	mb.metricEtcdAlarmActive.recordDataPoint(mb.startTime, ts, val, etcdAlarmTypeAttributeValue.String())
+}
+
+// RecordEtcdClientRequestsDataPoint adds a data point to etcd.client.requests metric.
+func (mb *MetricsBuilder) RecordEtcdClientRequestsDataPoint(ts pcommon.Timestamp, val int64, clientAddressAttributeValue string) {
+	mb.metricEtcdClientRequests.recordDataPoint(mb.startTime, ts, val, clientAddressAttributeValue)
 }
 
 // RecordEtcdClusterMemberCountDataPoint adds a data point to etcd.cluster.member.count metric.
@@ -3188,6 +3686,11 @@ func (mb *MetricsBuilder) RecordEtcdNetworkIoDataPoint(ts pcommon.Timestamp, val
 // RecordEtcdNetworkPeerSendFailuresDataPoint adds a data point to etcd.network.peer.send.failures metric.
 func (mb *MetricsBuilder) RecordEtcdNetworkPeerSendFailuresDataPoint(ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string) {
 	mb.metricEtcdNetworkPeerSendFailures.recordDataPoint(mb.startTime, ts, val, etcdPeerIDAttributeValue)
+}
+
+// RecordEtcdPrefixRequestsDataPoint adds a data point to etcd.prefix.requests metric.
+func (mb *MetricsBuilder) RecordEtcdPrefixRequestsDataPoint(ts pcommon.Timestamp, val int64, etcdKeyPrefixAttributeValue string) {
+	mb.metricEtcdPrefixRequests.recordDataPoint(mb.startTime, ts, val, etcdKeyPrefixAttributeValue)
 }
 
 // RecordEtcdProcessCPUTimeDataPoint adds a data point to etcd.process.cpu.time metric.
@@ -3270,6 +3773,11 @@ func (mb *MetricsBuilder) RecordEtcdRaftTermDataPoint(ts pcommon.Timestamp, val 
 	mb.metricEtcdRaftTerm.recordDataPoint(mb.startTime, ts, val)
 }
 
+// RecordEtcdRequestActiveDataPoint adds a data point to etcd.request.active metric.
+func (mb *MetricsBuilder) RecordEtcdRequestActiveDataPoint(ts pcommon.Timestamp, val float64, dbOperationNameAttributeValue string) {
+	mb.metricEtcdRequestActive.recordDataPoint(mb.startTime, ts, val, dbOperationNameAttributeValue)
+}
+
 // RecordEtcdRevisionCompactedDataPoint adds a data point to etcd.revision.compacted metric.
 func (mb *MetricsBuilder) RecordEtcdRevisionCompactedDataPoint(ts pcommon.Timestamp, val int64) {
 	mb.metricEtcdRevisionCompacted.recordDataPoint(mb.startTime, ts, val)
@@ -3278,6 +3786,16 @@ func (mb *MetricsBuilder) RecordEtcdRevisionCompactedDataPoint(ts pcommon.Timest
 // RecordEtcdRevisionCurrentDataPoint adds a data point to etcd.revision.current metric.
 func (mb *MetricsBuilder) RecordEtcdRevisionCurrentDataPoint(ts pcommon.Timestamp, val int64) {
 	mb.metricEtcdRevisionCurrent.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordEtcdStreamRequestsDataPoint adds a data point to etcd.stream.requests metric.
+func (mb *MetricsBuilder) RecordEtcdStreamRequestsDataPoint(ts pcommon.Timestamp, val int64, dbOperationNameAttributeValue string) {
+	mb.metricEtcdStreamRequests.recordDataPoint(mb.startTime, ts, val, dbOperationNameAttributeValue)
+}
+
+// RecordEtcdUserRequestsDataPoint adds a data point to etcd.user.requests metric.
+func (mb *MetricsBuilder) RecordEtcdUserRequestsDataPoint(ts pcommon.Timestamp, val int64, userNameAttributeValue string) {
+	mb.metricEtcdUserRequests.recordDataPoint(mb.startTime, ts, val, userNameAttributeValue)
 }
 
 // RecordEtcdWatchEventPendingDataPoint adds a data point to etcd.watch.event.pending metric.

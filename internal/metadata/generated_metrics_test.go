@@ -68,6 +68,7 @@ func TestMetricsBuilder(t *testing.T) {
 			mb := NewMetricsBuilder(loadMetricsBuilderConfig(t, tt.name), settings, WithStartTime(start))
 			aggMap := make(map[string]string) // contains the aggregation strategies for each metric name
 			aggMap["etcd.alarm.active"] = mb.metricEtcdAlarmActive.config.AggregationStrategy
+			aggMap["etcd.client.requests"] = mb.metricEtcdClientRequests.config.AggregationStrategy
 			aggMap["etcd.cluster.member.count"] = mb.metricEtcdClusterMemberCount.config.AggregationStrategy
 			aggMap["etcd.grpc.request.handled"] = mb.metricEtcdGrpcRequestHandled.config.AggregationStrategy
 			aggMap["etcd.grpc.request.started"] = mb.metricEtcdGrpcRequestStarted.config.AggregationStrategy
@@ -76,6 +77,10 @@ func TestMetricsBuilder(t *testing.T) {
 			aggMap["etcd.mvcc.operations"] = mb.metricEtcdMvccOperations.config.AggregationStrategy
 			aggMap["etcd.network.io"] = mb.metricEtcdNetworkIo.config.AggregationStrategy
 			aggMap["etcd.network.peer.send.failures"] = mb.metricEtcdNetworkPeerSendFailures.config.AggregationStrategy
+			aggMap["etcd.prefix.requests"] = mb.metricEtcdPrefixRequests.config.AggregationStrategy
+			aggMap["etcd.request.active"] = mb.metricEtcdRequestActive.config.AggregationStrategy
+			aggMap["etcd.stream.requests"] = mb.metricEtcdStreamRequests.config.AggregationStrategy
+			aggMap["etcd.user.requests"] = mb.metricEtcdUserRequests.config.AggregationStrategy
 
 			expectedWarnings := 0
 			if tt.metricsSet != testDataSetReag {
@@ -89,6 +94,12 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordEtcdAlarmActiveDataPoint(ts, 1, AttributeEtcdAlarmTypeNospace)
 			if tt.name == "reaggregate_set" {
 				mb.RecordEtcdAlarmActiveDataPoint(ts, 3, AttributeEtcdAlarmTypeCorrupt)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdClientRequestsDataPoint(ts, 1, "client.address-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdClientRequestsDataPoint(ts, 3, "client.address-val-2")
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -158,6 +169,12 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordEtcdPrefixRequestsDataPoint(ts, 1, "etcd.key_prefix-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdPrefixRequestsDataPoint(ts, 3, "etcd.key_prefix-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordEtcdProcessCPUTimeDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
@@ -206,10 +223,28 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordEtcdRaftTermDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordEtcdRequestActiveDataPoint(ts, 1, "db.operation.name-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdRequestActiveDataPoint(ts, 3, "db.operation.name-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordEtcdRevisionCompactedDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordEtcdRevisionCurrentDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdStreamRequestsDataPoint(ts, 1, "db.operation.name-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdStreamRequestsDataPoint(ts, 3, "db.operation.name-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdUserRequestsDataPoint(ts, 1, "user.name-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdUserRequestsDataPoint(ts, 3, "user.name-val-2")
+			}
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordEtcdWatchEventPendingDataPoint(ts, 1)
@@ -237,6 +272,7 @@ func TestMetricsBuilder(t *testing.T) {
 			metrics := mb.Emit(WithResource(res))
 			if tt.name == "reaggregate_set" {
 				assert.Empty(t, mb.metricEtcdAlarmActive.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdClientRequests.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdClusterMemberCount.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdGrpcRequestHandled.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdGrpcRequestStarted.aggDataPoints)
@@ -245,6 +281,10 @@ func TestMetricsBuilder(t *testing.T) {
 				assert.Empty(t, mb.metricEtcdMvccOperations.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkIo.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkPeerSendFailures.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdPrefixRequests.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdRequestActive.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdStreamRequests.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdUserRequests.aggDataPoints)
 			}
 
 			if tt.expectEmpty {
@@ -314,6 +354,50 @@ func TestMetricsBuilder(t *testing.T) {
 							assert.Equal(t, int64(3), dp.IntValue())
 						}
 						_, ok := dp.Attributes().Get("etcd.alarm.type")
+						assert.False(t, ok)
+					}
+				case "etcd.client.requests":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.client.requests"], "Found a duplicate in the metrics slice: etcd.client.requests")
+						validatedMetrics["etcd.client.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests by the client's address, the clients that ask most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						clientAddressAttrVal, ok := dp.Attributes().Get("client.address")
+						assert.True(t, ok)
+						assert.Equal(t, "client.address-val", clientAddressAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.client.requests"], "Found a duplicate in the metrics slice: etcd.client.requests")
+						validatedMetrics["etcd.client.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests by the client's address, the clients that ask most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.client.requests"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("client.address")
 						assert.False(t, ok)
 					}
 				case "etcd.cluster.member.count":
@@ -762,6 +846,50 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok := dp.Attributes().Get("etcd.peer.id")
 						assert.False(t, ok)
 					}
+				case "etcd.prefix.requests":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.prefix.requests"], "Found a duplicate in the metrics slice: etcd.prefix.requests")
+						validatedMetrics["etcd.prefix.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests by the prefix of their key, of a transaction that of the first key that it touched, the prefixes that are asked for most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdKeyPrefixAttrVal, ok := dp.Attributes().Get("etcd.key_prefix")
+						assert.True(t, ok)
+						assert.Equal(t, "etcd.key_prefix-val", etcdKeyPrefixAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.prefix.requests"], "Found a duplicate in the metrics slice: etcd.prefix.requests")
+						validatedMetrics["etcd.prefix.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests by the prefix of their key, of a transaction that of the first key that it touched, the prefixes that are asked for most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.prefix.requests"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.key_prefix")
+						assert.False(t, ok)
+					}
 				case "etcd.process.cpu.time":
 					assert.False(t, validatedMetrics["etcd.process.cpu.time"], "Found a duplicate in the metrics slice: etcd.process.cpu.time")
 					validatedMetrics["etcd.process.cpu.time"] = true
@@ -978,6 +1106,46 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, ts, dp.Timestamp())
 					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
 					assert.Equal(t, int64(1), dp.IntValue())
+				case "etcd.request.active":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.request.active"], "Found a duplicate in the metrics slice: etcd.request.active")
+						validatedMetrics["etcd.request.active"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Requests in progress, the mean since the last collection, by operation. It is the time of the requests that ended since then over the time that went by, so a request counts when it has ended (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						dbOperationNameAttrVal, ok := dp.Attributes().Get("db.operation.name")
+						assert.True(t, ok)
+						assert.Equal(t, "db.operation.name-val", dbOperationNameAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.request.active"], "Found a duplicate in the metrics slice: etcd.request.active")
+						validatedMetrics["etcd.request.active"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Requests in progress, the mean since the last collection, by operation. It is the time of the requests that ended since then over the time that went by, so a request counts when it has ended (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["etcd.request.active"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("db.operation.name")
+						assert.False(t, ok)
+					}
 				case "etcd.revision.compacted":
 					assert.False(t, validatedMetrics["etcd.revision.compacted"], "Found a duplicate in the metrics slice: etcd.revision.compacted")
 					validatedMetrics["etcd.revision.compacted"] = true
@@ -1002,6 +1170,94 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, ts, dp.Timestamp())
 					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
 					assert.Equal(t, int64(1), dp.IntValue())
+				case "etcd.stream.requests":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.stream.requests"], "Found a duplicate in the metrics slice: etcd.stream.requests")
+						validatedMetrics["etcd.stream.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests on streams, all of them, as watches that were opened, leases that were kept alive, snapshots (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						dbOperationNameAttrVal, ok := dp.Attributes().Get("db.operation.name")
+						assert.True(t, ok)
+						assert.Equal(t, "db.operation.name-val", dbOperationNameAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.stream.requests"], "Found a duplicate in the metrics slice: etcd.stream.requests")
+						validatedMetrics["etcd.stream.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests on streams, all of them, as watches that were opened, leases that were kept alive, snapshots (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.stream.requests"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("db.operation.name")
+						assert.False(t, ok)
+					}
+				case "etcd.user.requests":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.user.requests"], "Found a duplicate in the metrics slice: etcd.user.requests")
+						validatedMetrics["etcd.user.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests by the etcd user, empty without one, the users that ask most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						userNameAttrVal, ok := dp.Attributes().Get("user.name")
+						assert.True(t, ok)
+						assert.Equal(t, "user.name-val", userNameAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.user.requests"], "Found a duplicate in the metrics slice: etcd.user.requests")
+						validatedMetrics["etcd.user.requests"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Requests by the etcd user, empty without one, the users that ask most by name, the rest as other; of the requests whose records leave the kernel, see ebpf.events.mode (eBPF).", mi.Description())
+						assert.Equal(t, "{request}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.user.requests"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("user.name")
+						assert.False(t, ok)
+					}
 				case "etcd.watch.event.pending":
 					assert.False(t, validatedMetrics["etcd.watch.event.pending"], "Found a duplicate in the metrics slice: etcd.watch.event.pending")
 					validatedMetrics["etcd.watch.event.pending"] = true

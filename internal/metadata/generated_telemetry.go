@@ -114,7 +114,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdEventsLost, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_events_lost",
-		metric.WithDescription("Events that were not delivered, by stage. Alert on any increase. [Development]"),
+		metric.WithDescription("Events that were not delivered, by stage (ring_buffer, queue, decode, refused; rate_limit is what ebpf.events.max_per_second left out). Alert on any increase. [Development]"),
 		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)

@@ -117,7 +117,7 @@ func AssertEqualReceiverEtcdEventsFiltered(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverEtcdEventsLost(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_events_lost",
-		Description: "Events that were not delivered, by stage. Alert on any increase. [Development]",
+		Description: "Events that were not delivered, by stage (ring_buffer, queue, decode, refused; rate_limit is what ebpf.events.max_per_second left out). Alert on any increase. [Development]",
 		Unit:        "{event}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -7,11 +7,76 @@ package trace
 
 import (
 	"bytes"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
 	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 )
+
+// followWrites ties the changes of a process that passed its self-check to its
+// requests from now on: two more traps for each write that it applies, so only where
+// somebody asks.
+func (t *tracer) followWrites(p *process, answers []answer) {
+	if t.Window == nil {
+		return
+	}
+	var revision uint64
+	for _, a := range answers {
+		if a.cluster == p.cluster {
+			revision = max(revision, a.revision)
+		}
+	}
+	if len(p.executable.applied) > 0 && p.writes == nil {
+		var err error
+		if p.writes, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, p.executable.applied); err != nil {
+			t.Logger.Warn("what other members served cannot be told", zap.Int("pid", p.PID), zap.Error(err))
+		}
+	}
+	t.Window.Tracing(p.PID, int64(revision))
+	t.Window.Forget()
+}
+
+// applied tells the watch of a write that a member has applied.
+func (t *tracer) applied(r *bpf.Record) {
+	p := t.processes[int(r.PID)]
+	if t.Window == nil || p == nil || !p.verified {
+		return
+	}
+	if r.Operation == bpf.AppliedGrant {
+		t.granted(r)
+		return
+	}
+	a := &join.Applied{PID: p.PID, Revision: r.Revision, User: string(r.User), Operation: appliedNames[r.Operation], Lease: r.Number}
+	proposer := proposerOf(r.ID)
+	for _, other := range t.processes {
+		a.Here = a.Here || other.verified && uint16(other.member) == proposer
+	}
+	if !a.Here {
+		member, ok := t.Cluster.Member(proposer)
+		if !ok {
+			return // it has joined just now, or this build writes its log in another way
+		}
+		a.MemberID = member
+	}
+	t.Window.Applied(a)
+}
+
+// granted notes a lease that somebody was granted anywhere in the cluster. Where the
+// request is traced here, it says more, and comes after.
+func (t *tracer) granted(r *bpf.Record) {
+	by := logrecord.Author{User: string(r.User)}
+	t.Window.Granted(r.Number, &by, time.Unix(0, int64(r.Time)+t.ahead))
+}
+
+// proposerOf gives the last two bytes of the member's id: pkg/idutil/id.go.
+func proposerOf(entry uint64) uint16 { return uint16(entry >> 48) }
+
+var appliedNames = map[uint8]string{
+	bpf.AppliedPut: "put", bpf.AppliedDelete: "delete_range", bpf.AppliedTxn: "txn", bpf.AppliedRevoke: "lease_revoke",
+}
 
 // served tells the watch of a request that was answered with success and may have
 // changed keys.

@@ -35,6 +35,7 @@ type outbox struct {
 	lost     func(stage string, n int64)
 	open     map[*process]*openBatch
 	untold   int64 // requests that were lost and not told yet
+	limit    limit
 }
 
 type openBatch struct {

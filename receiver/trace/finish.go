@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/etcdreceiver/etcdreceiver/bpf"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 )
 
@@ -40,11 +41,15 @@ func (t *tracer) finished(q *request) {
 			t.ignoreUsers(p)
 		}
 	}
+	now := time.Now()
 	if q.failed {
 		p.failed(q, t)
 	}
+	t.measure(p, q, now)
+	t.served(p, q)
 	// The programs hand over all that fails, for the metrics, and all that is slow.
-	if t.outbox != nil && t.Mode != ModeNone && t.wanted(o) {
-		t.outbox.add(p, time.Now(), func(b *logrecord.Batch) { b.Request(t.describe(p, q)) })
+	chosen := q.failed || q.Slow || q.Sampled || q.Kind == bpf.KindStream || o == nil || t.emits(o)
+	if t.outbox != nil && t.Mode != ModeNone && t.wanted(o) && chosen && t.outbox.hasRoom(o, q.failed, now, t.MaxRecords) {
+		t.outbox.add(p, now, func(b *logrecord.Batch) { b.Request(t.describe(p, q)) })
 	}
 }

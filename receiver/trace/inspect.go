@@ -22,8 +22,9 @@ type executable struct {
 	binary     bpf.Binary
 	operations map[bpf.OperationKey]bpf.Operation // without the id of the binary
 	probes     []bpf.Probe
-	user       *bpf.Probe // attached while auth is on; nil if it was not found
-	lacks      []string   // what cannot be told, and why
+	user       *bpf.Probe  // attached while auth is on; nil if it was not found
+	applied    []bpf.Probe // attached while changes are tied to requests; empty if they were not found
+	lacks      []string    // what cannot be told, and why
 }
 
 // inspect finds in an executable all that the probes need. It guesses nothing:
@@ -43,6 +44,7 @@ func inspect(file *gobinary.Binary, emits func(*operation) bool) (*executable, e
 	f.transactions()
 	f.streams()
 	f.users()
+	f.applied()
 	return x, nil
 }
 
@@ -68,12 +70,14 @@ func (f *finder) function(suffix string) (gobinary.Function, error) {
 	case err != nil:
 		return gobinary.Function{}, err
 	case len(found) == 0:
-		return gobinary.Function{}, fmt.Errorf("there is no function %s", suffix)
+		return gobinary.Function{}, fmt.Errorf("%w %s", errNoFunction, suffix)
 	case len(found) > 1:
 		return gobinary.Function{}, fmt.Errorf("there are %d functions %s", len(found), suffix)
 	}
 	return found[0], nil
 }
+
+var errNoFunction = errors.New("there is no function")
 
 // probe is a program at the stack check of a function.
 func (f *finder) probe(program bpf.Program, function gobinary.Function) error {
@@ -376,7 +380,7 @@ var errStackArguments = errors.New("builds of Go 1.16 pass arguments on the stac
 // streams finds where requests on streams begin.
 func (f *finder) streams() {
 	b := &f.x.binary
-	b.WatchStream = bpf.None
+	b.WatchStream, b.Watchers = bpf.None, bpf.None
 	for i, at := range []struct {
 		kind     uint64
 		program  bpf.Program
@@ -386,6 +390,8 @@ func (f *finder) streams() {
 		{bpf.StreamKeepAlive, bpf.LeaseRenewed, "etcdserver.(*EtcdServer).LeaseRenew"},
 		{bpf.StreamSnapshot, bpf.SnapshotBegun, "etcdserver/api/v3rpc.(*maintenanceServer).Snapshot"},
 		{bpf.StreamRange, bpf.RangeStreamBegun, "etcdserver/api/v3rpc.(*kvServer).RangeStream"},
+		{bpf.StreamCancel, bpf.WatchCanceled, "mvcc.(*watchStream).Cancel"},
+		{bpf.StreamClose, bpf.WatchClosed, "mvcc.(*watchStream).Close"},
 	} {
 		o := &streams[i]
 		if at.kind == bpf.StreamRange {
@@ -409,7 +415,10 @@ func (f *finder) streams() {
 	}
 	var err error
 	if f.set(&err, &b.WatchStream, "v3rpc.serverWatchStream", "gRPCStream"); err != nil {
-		f.lack("client.address of watch_create", err)
+		f.lack("client.address of watches", err)
+	}
+	if f.set(&err, &b.Watchers, "v3rpc.serverWatchStream", "watchStream"); err != nil {
+		f.lack("watch_close, and client.address of watch_cancel", err)
 	}
 }
 
@@ -442,5 +451,63 @@ func (f *finder) users() {
 	}()
 	if err != nil {
 		f.lack("user.name", err)
+	}
+}
+
+// applied finds where a member applies a write, and where it tells its watchers of
+// the revision that it made.
+func (f *finder) applied() {
+	err := func() error {
+		apply, err := f.function("etcdserver/apply.(*uberApplier).dispatch")
+		if errors.Is(err, errNoFunction) { // before 3.6
+			apply, err = f.function("etcdserver.(*applierV3backend).Apply")
+		}
+		if err != nil {
+			return err
+		}
+		b := &f.x.binary
+		if wrapper, err := f.file.Type("apply.InternalRaftRequestWrapper"); err == nil {
+			if entry, ok := wrapper.Field("InternalRaftRequest"); !ok || entry.Offset != 0 {
+				return errors.New("apply.InternalRaftRequestWrapper does not begin with the entry")
+			}
+			b.EntryWrapped = 1
+		}
+		f.set(&err, &b.EntryHeader, "etcdserverpb.InternalRaftRequest", "Header")
+		f.set(&err, &b.EntryPut, "etcdserverpb.InternalRaftRequest", "Put")
+		f.set(&err, &b.EntryDelete, "etcdserverpb.InternalRaftRequest", "DeleteRange")
+		f.set(&err, &b.EntryTxn, "etcdserverpb.InternalRaftRequest", "Txn")
+		f.set(&err, &b.EntryRevoke, "etcdserverpb.InternalRaftRequest", "LeaseRevoke")
+		f.set(&err, &b.EntryGrant, "etcdserverpb.InternalRaftRequest", "LeaseGrant")
+		f.set(&err, &b.HeaderId, "etcdserverpb.RequestHeader", "ID")
+		f.set(&err, &b.HeaderUser, "etcdserverpb.RequestHeader", "Username")
+		f.set(&err, &b.RevokeId, "etcdserverpb.LeaseRevokeRequest", "ID")
+		f.set(&err, &b.GrantId, "etcdserverpb.LeaseGrantRequest", "ID")
+		if err != nil {
+			return err
+		}
+		notify, err := f.function("mvcc.(*watchableStore).notify")
+		if err != nil {
+			return err
+		}
+		var probes []bpf.Probe
+		for _, at := range []struct {
+			program  bpf.Program
+			function gobinary.Function
+		}{{bpf.EntryApplied, apply}, {bpf.WatchersNotified, notify}} {
+			check, err := f.file.StackCheck(at.function)
+			if err != nil {
+				return err
+			}
+			offset, err := f.file.FileOffset(check)
+			if err != nil {
+				return err
+			}
+			probes = append(probes, bpf.Probe{Program: at.program, Offset: offset})
+		}
+		f.x.applied = probes
+		return nil
+	}()
+	if err != nil {
+		f.lack("member and user of changes that other members served", err)
 	}
 }

@@ -7,6 +7,7 @@ package trace
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,42 +21,40 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
-// outcome is what one series of a process is about.
-type outcome struct {
-	operation uint8
-	code      string
+// meter is what is counted of a process here; the rest the kernel counts.
+type meter struct {
+	active active
+	sizes  sizes
+	top    *top // nil if none are wanted
 }
 
-// durations is a histogram with the buckets of bpf.Bounds.
-type durations struct {
-	sum   time.Duration
-	count [len(bpf.Bounds) + 1]uint64
-}
-
-func (d *durations) observe(took time.Duration) {
-	i, _ := slices.BinarySearch(bpf.Bounds[:], took)
-	d.count[i]++
-	d.sum += took
-}
-
-// failed counts a request that failed. Those that succeeded are counted in the
-// kernel, where also those are seen that do not leave.
-func (p *process) failed(q *request, t *tracer) {
-	code := ""
-	if q.known {
-		code = codeName(codes.Code(q.code))
-	}
-	key := outcome{q.Operation, code}
-	d := p.failures[key]
-	if d == nil {
-		if p.failures == nil {
-			p.failures = map[outcome]*durations{}
+func (t *tracer) meter(p *process) *meter {
+	m := t.meters[p]
+	if m == nil {
+		if t.meters == nil {
+			t.meters = map[*process]*meter{}
 		}
-		d = &durations{}
-		p.failures[key] = d
+		m = &meter{active: active{since: p.since}, sizes: newSizes()}
+		if t.Top > 0 {
+			m.top = newTop(t.Top)
+		}
+		t.meters[p] = m
 	}
-	_, took := t.times(p, q)
-	d.observe(took)
+	return m
+}
+
+// measure counts a request that left the kernel.
+func (t *tracer) measure(p *process, q *request, now time.Time) {
+	if t.Metrics == nil {
+		return
+	}
+	m, o := t.meter(p), byCode(q.Operation)
+	if m.top != nil {
+		m.top.add(q, o, now)
+	}
+	if !q.failed && o != nil && t.leaves(o) {
+		m.sizes.observe(q, o)
+	}
 }
 
 // collect makes metrics of all processes that are traced.
@@ -63,106 +62,84 @@ func (t *tracer) collect(now time.Time) pmetric.Metrics {
 	all, err := t.programs.Distributions()
 	if err != nil {
 		t.Logger.Warn("the counts of requests cannot be read", zap.Error(err))
+		return pmetric.NewMetrics() // the next ones have all
 	}
+	slices.SortFunc(all, func(a, b bpf.Distribution) int { return cmp.Compare(a.Operation, b.Operation) })
 	metrics := pmetric.NewMetrics()
 	for _, p := range t.processes {
-		if !p.verified {
+		if !p.verified || !now.After(p.since) { // now is the time of the tick
 			continue
 		}
-		rm := metrics.ResourceMetrics().AppendEmpty()
-		p.resource(t.Resource).CopyTo(rm.Resource())
-		sm := rm.ScopeMetrics().AppendEmpty()
-		sm.Scope().SetName(metadata.ScopeName)
-		sm.Scope().SetVersion(t.Format.Version)
-		p.collect(sm.Metrics(), all, pcommon.NewTimestampFromTime(now))
+		own := slices.DeleteFunc(slices.Clone(all), func(d bpf.Distribution) bool { return int(d.PID) != p.PID })
+		t.collectProcess(p, own, now).ResourceMetrics().MoveAndAppendTo(metrics.ResourceMetrics())
 	}
+	maps.DeleteFunc(t.meters, func(p *process, _ *meter) bool { return t.processes[p.PID] != p })
 	return metrics
 }
 
-func (p *process) collect(to pmetric.MetricSlice, all []bpf.Distribution, now pcommon.Timestamp) {
+func (t *tracer) collectProcess(p *process, distributions []bpf.Distribution, now time.Time) pmetric.Metrics {
+	res, m := p.resource(t.Resource), t.meter(p)
+	metrics := pmetric.NewMetrics()
+	if t.Builder != nil {
+		m.record(t.Builder, p, distributions, now)
+		metrics = t.Builder.Emit(metadata.WithResource(res))
+	}
+	if metrics.ResourceMetrics().Len() == 0 { // the user switched all of them off
+		rm := metrics.ResourceMetrics().AppendEmpty()
+		res.CopyTo(rm.Resource())
+		scope := rm.ScopeMetrics().AppendEmpty().Scope()
+		scope.SetName(metadata.ScopeName)
+		scope.SetVersion(t.Format.Version)
+	}
+	to := metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
+	m.appendHistograms(to, p, distributions, pcommon.NewTimestampFromTime(now))
+	return metrics
+}
+
+// record makes the metrics that metadata.yaml declares.
+func (m *meter) record(b *metadata.MetricsBuilder, p *process, distributions []bpf.Distribution, now time.Time) {
+	at, took := pcommon.NewTimestampFromTime(now), map[uint8]time.Duration{}
+	b.Reset(metadata.WithStartTime(pcommon.NewTimestampFromTime(p.since)))
+	for _, d := range distributions {
+		switch d.Kind {
+		case bpf.KindStream:
+			b.RecordEtcdStreamRequestsDataPoint(at, int64(total(d.Count[:])), nameOf(d.Operation))
+		case bpf.KindRequest:
+			took[d.Operation] += d.Sum
+		}
+	}
+	for of, d := range p.failures {
+		took[of.operation] += d.sum
+	}
+	for operation, mean := range m.active.mean(now, took) {
+		b.RecordEtcdRequestActiveDataPoint(at, mean, nameOf(operation))
+	}
+	if m.top != nil {
+		m.top.record(b, p.since, now)
+	}
+}
+
+// appendHistograms makes those that metadata.yaml cannot declare.
+func (m *meter) appendHistograms(to pmetric.MetricSlice, p *process, distributions []bpf.Distribution, now pcommon.Timestamp) {
 	start := pcommon.NewTimestampFromTime(p.since)
-	h := appendHistogram(to, "etcd.request.duration", "Time from the arrival of a request to its answer, within etcd, by operation and outcome (eBPF).")
-	syncs := appendHistogram(to, "etcd.disk.sync.duration", "Time that a sync of a file of etcd to disk took, by what the file is (eBPF).")
-
-	s := to.AppendEmpty()
-	s.SetName("etcd.stream.requests")
-	s.SetDescription("Requests on streams: watches that were opened, leases that were kept alive, snapshots (eBPF).")
-	s.SetUnit("{request}")
-	sum := s.SetEmptySum()
-	sum.SetIsMonotonic(true)
-	sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-
-	slices.SortFunc(all, func(a, b bpf.Distribution) int { return cmp.Compare(a.Operation, b.Operation) })
-	for _, d := range all {
-		switch {
-		case int(d.PID) != p.PID:
-		case d.Kind == bpf.KindStream:
-			dp := sum.DataPoints().AppendEmpty()
-			dp.SetStartTimestamp(start)
-			dp.SetTimestamp(now)
-			dp.SetIntValue(int64(total(d.Count[:])))
-			dp.Attributes().PutStr("db.operation.name", nameOf(d.Operation))
-		case d.Kind == bpf.KindSync:
-			dp := appendDurations(syncs.DataPoints(), &durations{d.Sum, d.Count}, start, now)
+	requests := appendHistogram(to, "etcd.request.duration", "s", "Time from the arrival of a request to its answer, within etcd, by operation and outcome (eBPF).")
+	syncs := appendHistogram(to, "etcd.disk.sync.duration", "s", "Time that a sync of a file of etcd to disk took, by what the file is (eBPF).")
+	for _, d := range distributions {
+		switch d.Kind {
+		case bpf.KindSync:
+			dp := appendDurations(syncs, &durations{d.Sum, d.Count}, start, now)
 			dp.Attributes().PutStr("etcd.file.type", fileType(bpf.FileKind(d.Operation)).String())
-		default:
-			appendPoint(h.DataPoints(), outcome{d.Operation, codeName(codes.OK)}, &durations{d.Sum, d.Count}, start, now)
+		case bpf.KindRequest:
+			appendOutcome(requests, outcome{d.Operation, codeName(codes.OK)}, &durations{d.Sum, d.Count}, start, now)
 		}
 	}
 	for key, d := range p.failures {
-		appendPoint(h.DataPoints(), key, d, start, now)
+		appendOutcome(requests, key, d, start, now)
 	}
+	m.sizes.append(to, start, now)
 	to.RemoveIf(func(m pmetric.Metric) bool {
-		return m.Type() == pmetric.MetricTypeSum && m.Sum().DataPoints().Len() == 0 ||
-			m.Type() == pmetric.MetricTypeHistogram && m.Histogram().DataPoints().Len() == 0
+		return m.Type() == pmetric.MetricTypeHistogram && m.Histogram().DataPoints().Len() == 0
 	})
-}
-
-func appendHistogram(to pmetric.MetricSlice, name, description string) pmetric.Histogram {
-	m := to.AppendEmpty()
-	m.SetName(name)
-	m.SetDescription(description)
-	m.SetUnit("s")
-	h := m.SetEmptyHistogram()
-	h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-	return h
-}
-
-func appendDurations(to pmetric.HistogramDataPointSlice, d *durations, start, now pcommon.Timestamp) pmetric.HistogramDataPoint {
-	dp := to.AppendEmpty()
-	dp.SetStartTimestamp(start)
-	dp.SetTimestamp(now)
-	dp.SetCount(total(d.count[:]))
-	dp.SetSum(d.sum.Seconds())
-	dp.ExplicitBounds().FromRaw(boundsSeconds)
-	dp.BucketCounts().FromRaw(d.count[:])
-	return dp
-}
-
-func appendPoint(to pmetric.HistogramDataPointSlice, key outcome, d *durations, start, now pcommon.Timestamp) {
-	dp := appendDurations(to, d, start, now)
-	dp.Attributes().PutStr("db.operation.name", nameOf(key.operation))
-	if key.code != "" {
-		dp.Attributes().PutStr("rpc.response.status_code", key.code)
-	}
-	if key.code != codeName(codes.OK) {
-		dp.Attributes().PutStr("error.type", cmp.Or(key.code, "_OTHER"))
-	}
-}
-
-var boundsSeconds = func() []float64 {
-	var s []float64
-	for _, b := range bpf.Bounds {
-		s = append(s, b.Seconds())
-	}
-	return s
-}()
-
-func total(counts []uint64) (n uint64) {
-	for _, c := range counts {
-		n += c
-	}
-	return n
 }
 
 func nameOf(code uint8) string {

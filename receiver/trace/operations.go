@@ -33,6 +33,8 @@ const (
 	isRevision
 	isMember
 	isAction
+	isWatch
+	isAge // of a stream, ns
 )
 
 // family is what an event is named after, and what ebpf.operations lists.
@@ -108,12 +110,15 @@ var unary = []operation{
 	{name: "resign", method: "v3electionpb.Election/Resign", family: familyLock, request: "v3electionpb.ResignRequest", response: "v3electionpb.ResignResponse"},
 }
 
-// streams are the requests on streams, told as they begin; codes go on after unary.
+// streams are the requests on streams, told as they begin, and the end of a stream
+// of watches; codes go on after unary.
 var streams = []operation{
 	{name: "watch_create", method: "etcdserverpb.Watch/Watch", family: familyWatch, read: true, request: "etcdserverpb.WatchCreateRequest", key: "Key", end: "RangeEnd", number: "StartRevision", numberIs: isRevision},
 	{name: "lease_keep_alive", method: "etcdserverpb.Lease/LeaseKeepAlive", family: familyLease, read: true, numberIs: isLease},
 	{name: "snapshot", method: "etcdserverpb.Maintenance/Snapshot", family: familyMaintenance},
 	{name: "range_stream", method: "etcdserverpb.KV/RangeStream", family: familyGet, read: true, request: "etcdserverpb.RangeRequest", key: "Key", end: "RangeEnd", number: "Revision", numberIs: isRevision},
+	{name: "watch_cancel", method: "etcdserverpb.Watch/Watch", family: familyWatch, read: true, numberIs: isWatch},
+	{name: "watch_close", method: "etcdserverpb.Watch/Watch", family: familyWatch, read: true, numberIs: isAge},
 }
 
 // inner are the operations of a transaction by the code in bpf.Record.

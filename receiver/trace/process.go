@@ -26,10 +26,12 @@ import (
 type process struct {
 	discovery.Process
 	started    uint64 // in clock ticks since boot: a PID alone is used again
+	found      int64  // ns of CLOCK_MONOTONIC
 	executable *executable
 	binary     uint32 // id of the executable for the programs
 	attachment *bpf.Attachment
 	users      *bpf.Attachment // while auth is on
+	writes     *bpf.Attachment // while changes are tied to requests
 
 	filesFollowed bool // syncs on the file systems of its files are seen
 
@@ -42,8 +44,10 @@ type process struct {
 
 	failures map[outcome]*durations // since then
 
-	// After a self-check that failed: the probes are out until the next one.
+	// After a self-check that failed: when the next one is due. The probes stay in
+	// while pause is short, and are out after that.
 	next   time.Time
+	pause  time.Duration
 	delay  time.Duration
 	reason string
 }

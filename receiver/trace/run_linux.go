@@ -32,15 +32,14 @@ func (t *Tracer) Open() error {
 	if err != nil {
 		return fmt.Errorf("load programs into the kernel: %w", err)
 	}
-	t.close = programs.Close
 	r := &tracer{
 		Tracer: t, programs: programs, executables: map[identity]*found{}, processes: map[int]*process{},
 		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1),
 	}
 	r.assembler = newAssembler(r.finished)
-	if r.openDisk(); r.disk != nil {
-		t.close = func() error { return errors.Join(r.disk.Close(), programs.Close()) }
-	}
+	r.openDisk()
+	r.openLifecycle()
+	t.close = r.close
 	t.run = r.run
 	if t.Logs != nil {
 		r.outbox = &outbox{format: t.Format, resource: t.Resource, queue: make(chan plog.Logs, queueBatches), lost: t.Lost, open: map[*process]*openBatch{}}
@@ -68,4 +67,15 @@ func (t *Tracer) Run(ctx context.Context) {
 	if err := t.close(); err != nil {
 		t.Logger.Warn("closing the programs in the kernel", zap.Error(err))
 	}
+}
+
+func (t *tracer) close() error {
+	var err error
+	if t.disk != nil {
+		err = t.disk.Close()
+	}
+	if t.lifecycle != nil {
+		err = errors.Join(err, t.lifecycle.Close())
+	}
+	return errors.Join(err, t.programs.Close())
 }

@@ -88,21 +88,38 @@ func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []
 	}
 	own := len(conns)
 	for i, conn := range append(conns, t.Cluster.Seeds()...) {
-		for range selfChecks {
-			a := answer{seed: i >= own, sent: monotonic()}
-			r, e := conn.Range(ctx, &pb.RangeRequest{Key: key, Serializable: true})
-			a.got, a.code = monotonic(), status.Code(e)
-			if e != nil && !answered(a.code) {
-				err = e
-				break
-			}
-			if e == nil {
-				a.cluster, a.member, a.revision = r.Header.ClusterId, r.Header.MemberId, uint64(r.Header.Revision)
-			}
-			answers = append(answers, a)
+		of, e := askOne(ctx, conn, key, i >= own)
+		answers = append(answers, of...)
+		if e != nil {
+			err = e
+		} else if list, e := conn.Members(ctx); e == nil && t.Window != nil {
+			t.Cluster.Learn(list.Members)
 		}
 	}
 	return answers, err
+}
+
+// askOne asks one endpoint, on a connection of its own: one that is kept may still
+// be of the process before, and waits a second and more before it connects again.
+func askOne(ctx context.Context, conn *etcdclient.Conn, key []byte, seed bool) (answers []answer, err error) {
+	dialed, end, err := conn.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	for range selfChecks {
+		a := answer{seed: seed, sent: monotonic()}
+		r, err := pb.NewKVClient(dialed).Range(ctx, &pb.RangeRequest{Key: key, Serializable: true})
+		a.got, a.code = monotonic(), status.Code(err)
+		if err != nil && !answered(a.code) {
+			return answers, err
+		}
+		if err == nil {
+			a.cluster, a.member, a.revision = r.Header.ClusterId, r.Header.MemberId, uint64(r.Header.Revision)
+		}
+		answers = append(answers, a)
+	}
+	return answers, nil
 }
 
 // answered tells whether it was etcd itself that refused.
@@ -120,6 +137,9 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	t.assembler.sweep(time.Now().Add(2 * patience))
 	delete(t.checking, c.pid)
 	nano, err := t.verify(p, c)
+	if t.again(p, err) {
+		return
+	}
 	if err != nil {
 		t.detach(p)
 		t.refuse(p, err)
@@ -135,9 +155,11 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 		zap.String("go", build.GoVersion), zap.Strings("cannot_be_told", p.executable.lacks))
 	p.delay, p.reason = 0, ""
 	t.Report(p.PID, nil)
+	t.followFiles(p)
 	if t.Cluster.Username() != "" || slices.ContainsFunc(c.answers, func(a answer) bool { return a.code != codes.OK }) {
 		t.followUsers(p)
 	}
+	t.followWrites(p, c.answers)
 }
 
 var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown")

@@ -14,6 +14,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 )
 
@@ -34,12 +35,15 @@ type Settings struct {
 	Operations  []string      // families that become records; empty: all
 	SlowRequest time.Duration // > 0
 	Sample      float64       // part of the fast reads under ModeAll, 0 to 1
+	MaxRecords  int           // of requests in a second, and as many that failed; 0: no limit
+	Top         int           // clients, users and key prefixes that are counted by name; 0: none
 	Disk        bool          // syncs of etcd's files too
 	SlowSync    time.Duration // > 0
 	RingBytes   int           // a power of two
 	Rescan      time.Duration // how often processes are looked for
 	Interval    time.Duration // of metrics
 	Names       []string      // base names of executables; empty: etcd
+	Paths       []string      // executables that have etcd in them
 	PIDs        []int         // only these; empty: all
 	ProcRoot    string        // "/proc" if empty
 }
@@ -49,6 +53,7 @@ const (
 	LostRing   = "ring_buffer"
 	LostQueue  = "queue"
 	LostDecode = "decode"
+	LostRate   = "rate_limit" // more than Settings.MaxRecords
 )
 
 // Tracer reads from the kernel what the etcd servers of this host do.
@@ -57,6 +62,7 @@ type Tracer struct {
 	Cluster  *etcdclient.Cluster // for the self-check
 	Format   *logrecord.Format
 	Resource *resource.Builder
+	Builder  *metadata.MetricsBuilder // of what metadata.yaml declares; nil: only histograms
 	Logger   *zap.Logger
 
 	// Logs delivers records, waiting as long as the pipeline refuses them; nil

@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
-	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
 	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
 	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 )
@@ -34,13 +33,16 @@ type tracer struct {
 	processes   map[int]*process
 	assembler   *assembler
 	metrics     chan pmetric.Metrics // room for one
+	meters      map[*process]*meter
 	record      bpf.Record
-	disk        *bpf.Disk     // nil if syncs are not followed
-	outbox      *outbox       // nil without a logs pipeline
-	checks      chan *checked // of self-checks, which ask etcd and so take time
+	disk        *bpf.Disk      // nil if syncs are not followed
+	lifecycle   *bpf.Lifecycle // nil if the kernel does not tell
+	lived       []lived        // since the last drain
+	outbox      *outbox        // nil without a logs pipeline
+	checks      chan *checked  // of self-checks, which ask etcd and so take time
 	checking    map[int]*check
-	ahead       int64 // of the wall clock over CLOCK_MONOTONIC, when it was last looked
-	lost        bpf.Counters
+	ahead       int64  // of the wall clock over CLOCK_MONOTONIC, when it was last looked
+	lost        uint64 // of the ring, as it was last told
 	nextBinary  uint32
 }
 
@@ -66,6 +68,8 @@ func (t *tracer) run(ctx context.Context) {
 			return
 		case now := <-drain.C:
 			t.drain(now)
+			t.live(ctx)
+			t.checkDue(ctx)
 			if t.outbox != nil {
 				t.outbox.flush(now, false)
 			}
@@ -90,6 +94,9 @@ func (t *tracer) end() {
 	t.drain(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))
 	t.tell(time.Now())
+	if counted, err := t.programs.Counters(); err == nil {
+		t.Logger.Debug("the programs in the kernel have ended", zap.Any("counted", counted))
+	}
 	if t.outbox != nil {
 		t.outbox.flush(time.Now(), true)
 		close(t.outbox.queue)
@@ -98,16 +105,13 @@ func (t *tracer) end() {
 }
 
 // tell hands metrics over, unless the pipeline has not taken the last ones yet: the
-// next are newer, and all are cumulative.
+// next have what these would have had.
 func (t *tracer) tell(now time.Time) {
-	if t.Metrics == nil {
+	if t.Metrics == nil || len(t.metrics) == cap(t.metrics) {
 		return
 	}
 	if m := t.collect(now); m.ResourceMetrics().Len() > 0 {
-		select {
-		case t.metrics <- m:
-		default:
-		}
+		t.metrics <- m // nobody else sends
 	}
 }
 
@@ -119,72 +123,37 @@ func (t *tracer) drain(now time.Time) {
 			t.Logger.Error("a record of the kernel cannot be read: this is a defect of the receiver", zap.Error(err))
 			return
 		}
-		if t.record.Kind == bpf.KindSync {
+		switch t.record.Kind {
+		case bpf.KindSync:
 			t.synced(&t.record, now)
-			return
+		case bpf.KindApplied:
+			t.applied(&t.record)
+		case bpf.KindExec, bpf.KindExit:
+			t.lived = append(t.lived, lived{t.record.Kind, int(t.record.PID), t.record.Time})
+		default:
+			t.assembler.take(&t.record, now)
 		}
-		t.assembler.take(&t.record, now)
 	})
 	if err != nil {
 		t.Logger.Warn("the ring cannot be read", zap.Error(err))
 	}
 	t.assembler.sweep(now)
+	if t.Window != nil {
+		t.Window.Drained()
+	}
 	t.tellLost()
 }
 
 // tellLost tells what the ring had no room for since it was last told.
 func (t *tracer) tellLost() {
-	now, err := t.programs.Counters()
-	if err != nil {
-		return
-	}
-	if n := int64(now.Lost - t.lost.Lost); n > 0 {
+	now := t.programs.Lost()
+	if n := int64(now - t.lost); n > 0 {
 		t.Lost(LostRing, n)
 		if t.outbox != nil {
 			t.outbox.untold += n
 		}
 	}
 	t.lost = now
-}
-
-// scan finds the etcd processes of this host, those that have come and those that
-// have gone.
-func (t *tracer) scan(ctx context.Context) {
-	all, err := discovery.Scanner{Root: t.ProcRoot, Names: t.Names}.Processes()
-	if err != nil {
-		t.Logger.Warn("the processes of this host cannot be listed", zap.Error(err))
-		return
-	}
-	here := map[int]bool{}
-	for _, p := range all {
-		if len(t.PIDs) > 0 && !slices.Contains(t.PIDs, p.PID) {
-			continue
-		}
-		started, err := startTime(t.proc(), p.PID)
-		if err != nil {
-			continue // it has ended
-		}
-		here[p.PID] = true
-		if old := t.processes[p.PID]; old != nil {
-			if old.started == started && old.binary == t.binaryOf(p.PID) {
-				continue
-			}
-			t.forget(old)
-		}
-		t.add(&process{Process: p, started: started})
-	}
-	for _, p := range t.processes {
-		if !here[p.PID] {
-			t.forget(p)
-		}
-	}
-	for _, p := range t.processes {
-		if p.executable != nil && p.attachment == nil && time.Now().After(p.next) {
-			t.add(p)
-		}
-		t.followFiles(p)
-		t.check(ctx, p)
-	}
 }
 
 // binaryOf is the id of what a process runs now: it may have executed another
@@ -268,7 +237,7 @@ func (t *tracer) inspect(file interface {
 	x := &found{id: t.nextBinary}
 	binary, err := gobinary.Open(file)
 	if err == nil {
-		x.executable, err = inspect(binary, t.emits)
+		x.executable, err = inspect(binary, t.leaves)
 	}
 	if err == nil {
 		err = t.programs.PutBinary(x.id, &x.binary, maps.Clone(x.operations))
@@ -276,6 +245,10 @@ func (t *tracer) inspect(file interface {
 	x.err = err
 	return x
 }
+
+// leaves tells whether every request of an operation leaves the kernel: to become a
+// record, or to be tied to the changes it made.
+func (t *tracer) leaves(o *operation) bool { return t.emits(o) || t.Window != nil && !o.read }
 
 // emits tells whether every request of an operation becomes a record.
 func (t *tracer) emits(o *operation) bool {
@@ -298,14 +271,6 @@ func (t *tracer) wanted(o *operation) bool {
 	return len(t.Operations) == 0 || o != nil && slices.Contains(t.Operations, string(o.family))
 }
 
-// forget takes the probes out of a process that has ended, or runs another file.
-func (t *tracer) forget(p *process) {
-	t.detach(p)
-	delete(t.processes, p.PID)
-	delete(t.checking, p.PID)
-	t.Report(p.PID, nil)
-}
-
 func (t *tracer) detach(p *process) {
 	if p.attachment == nil {
 		return
@@ -322,7 +287,13 @@ func (t *tracer) takeOut(p *process) {
 	if p.users != nil {
 		err = errors.Join(err, p.users.Close())
 	}
-	p.attachment, p.users = nil, nil
+	if p.writes != nil {
+		err = errors.Join(err, p.writes.Close())
+	}
+	p.attachment, p.users, p.writes = nil, nil, nil
+	if t.Window != nil {
+		t.Window.Ended(p.PID)
+	}
 	if err != nil {
 		t.Logger.Warn("taking probes out of etcd", zap.Int("pid", p.PID), zap.Error(err))
 	}

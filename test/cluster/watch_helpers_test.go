@@ -14,8 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
@@ -141,17 +139,7 @@ func watchEach(logs plog.Logs, do func(plog.LogRecord)) {
 // that carry label and value; all of them if label is "".
 func watchCounter(t *testing.T, r *harness.Receiver, name, label, value string) int64 {
 	t.Helper()
-	m, err := r.Telemetry.GetMetric("otelcol_" + name)
-	if err != nil {
-		return 0 // never counted
-	}
-	var sum int64
-	for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
-		if got, ok := point.Attributes.Value(attribute.Key(label)); label == "" || ok && got.String() == value {
-			sum += point.Value
-		}
-	}
-	return sum
+	return r.Counter(name, label, value)
 }
 
 // watchGate is a pipeline that can be closed.

@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"go.yaml.in/yaml/v3"
@@ -38,6 +40,8 @@ type Receiver struct {
 	batches []MetricsBatch
 	records []Record
 
+	// EachLog, if set, takes each log record instead of Records, where there are many.
+	EachLog func(plog.LogRecord)
 	// RefuseLogs, if set, answers each batch; nil accepts it.
 	RefuseLogs func(plog.Logs) error
 }
@@ -163,6 +167,10 @@ func (r *Receiver) consumeLogs(_ context.Context, logs plog.Logs) error {
 	for _, rl := range logs.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
+				if r.EachLog != nil {
+					r.EachLog(lr)
+					continue
+				}
 				r.records = append(r.records, Record{
 					At: time.Now(), Resource: rl.Resource().Attributes().AsRaw(), Name: lr.EventName(),
 					Body: lr.Body().AsString(), Attrs: lr.Attributes().AsRaw(), Severity: lr.SeverityText(),
@@ -187,6 +195,22 @@ func (r *Receiver) Records() []Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Record(nil), r.records...)
+}
+
+// Counter is what a counter of the receiver's own telemetry has counted, of the
+// points where label is value; label "": of all.
+func (r *Receiver) Counter(name, label, value string) int64 {
+	m, err := r.Telemetry.GetMetric("otelcol_" + name)
+	if err != nil {
+		return 0 // never counted
+	}
+	var sum int64
+	for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
+		if got, ok := point.Attributes.Value(attribute.Key(label)); label == "" || ok && got.String() == value {
+			sum += point.Value
+		}
+	}
+	return sum
 }
 
 // Metrics are the batches of metrics so far.

@@ -205,10 +205,12 @@ func TestASlowSyncNamesItsFileAndWhoElseWrote(t *testing.T) {
 		assert.Greater(t, duration.Seconds(), 0.8*size/speed, "what the disk was slowed down to")
 		assert.Contains(t, wal[0].attrs["etcd.disk.writers"], fmt.Sprintf("dd[%d] 16 MiB", pid))
 		assert.NotContains(t, wal[0].body, "etcd", "itself is no other")
+		assert.NotContains(t, wal[0].body, "kworker", "who hands over what was held back has not written it")
 	}
 	for _, r := range e.syncs("backend") {
 		t.Log(r.body)
 		assert.Equal(t, "db", r.text("file.name"))
+		assert.NotContains(t, r.body, "kworker")
 	}
 	agree(t, e.settled().since(before))
 }

@@ -43,8 +43,12 @@ func operations(names ...string) func(*asked) bool {
 
 var exceptions = []*exception{
 	{
-		"user.name", "of a request on a stream: it is told as it begins, before etcd looks for its user",
+		"user.name", "of a request on a stream: it is told as it begins, before etcd looks for its user; of watches after the first of a stream it is told",
 		operations("watch_create", "lease_keep_alive", "snapshot", "range_stream"),
+	},
+	{
+		"user.name", "of the end of a stream",
+		operations("watch_close"),
 	},
 	{
 		"user.name", "of a request for which etcd does not look for its user",

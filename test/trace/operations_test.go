@@ -176,7 +176,8 @@ func (a *asked) isIn(r record) bool {
 // who asks for a lock.
 func (r *record) internal() bool {
 	o := r.text("db.operation.name")
-	return r.port() == 0 && (o == "lease_keep_alive" || o == "watch_create" && strings.HasPrefix(r.text("etcd.key"), "/locks/"))
+	return r.port() == 0 && (o == "lease_keep_alive" || o == "watch_cancel" || o == "watch_close" ||
+		o == "watch_create" && strings.HasPrefix(r.text("etcd.key"), "/locks/"))
 }
 
 // clockTolerance is how exactly the start is known where etcd does not tell it: the

@@ -63,7 +63,7 @@ func TestAnEtcdThatIsReplacedIsTracedAgain(t *testing.T) {
 
 	old := member.PID()
 	require.NoError(t, member.Stop())
-	waitFor(t, "the end of all probes", func() bool { return held(t)["anon_inode:bpf_link"] == 0 })
+	waitFor(t, "the end of all probes", func() bool { return probes(t) == 0 })
 	install(t, harness.Binary(t, "3.6"), program)
 	require.NoError(t, member.Restart(t.Context()))
 	isTraced("/upgraded", "3.6.")

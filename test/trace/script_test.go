@@ -38,6 +38,7 @@ func (s *script) run() {
 	s.compactions()
 	s.leases()
 	s.watches()
+	s.streams()
 	s.users()
 	s.members()
 	s.maintenance()
@@ -170,12 +171,15 @@ func (s *script) leases() {
 	}
 }
 
-// watches also reads the other streams.
+const watchMethod = "etcdserverpb.Watch/Watch"
+
+// watches is a stream of watches, one of which is canceled before all are.
 func (s *script) watches() {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	stream, err := pb.NewWatchClient(s.ClientConn).Watch(ctx)
 	require.NoError(s.t, err)
+	var ids []int64
 	for _, w := range []*pb.WatchCreateRequest{
 		{Key: []byte("/w")},
 		{Key: []byte("/w/"), RangeEnd: []byte("/w0"), StartRevision: s.rev + 1},
@@ -184,18 +188,45 @@ func (s *script) watches() {
 	} {
 		sent := time.Now()
 		require.NoError(s.t, stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: w}}))
-		for created := false; !created; {
-			r, err := stream.Recv()
-			require.NoError(s.t, err)
-			created = r.Created
-		}
+		created := awaitWatch(s.t, stream, func(r *pb.WatchResponse) bool { return r.Created })
+		ids = append(ids, created.WatchId)
 		attrs := keyAttrs(w.Key, w.RangeEnd)
 		if w.StartRevision > 0 {
 			attrs["etcd.request.revision"] = w.StartRevision
 		}
-		s.streamed("watch", "watch_create", "etcdserverpb.Watch/Watch", sent, attrs)
+		s.streamed("watch", "watch_create", watchMethod, sent, attrs)
 	}
 
+	sent := time.Now()
+	for _, id := range []int64{4711, ids[1]} { // there is no 4711, and etcd does not answer
+		cancel := &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: id}}
+		require.NoError(s.t, stream.Send(&pb.WatchRequest{RequestUnion: cancel}))
+	}
+	awaitWatch(s.t, stream, func(r *pb.WatchResponse) bool { return r.Canceled })
+	for _, id := range []int64{4711, ids[1]} {
+		s.streamed("watch", "watch_cancel", watchMethod, sent, map[string]any{"etcd.watch.id": id})
+	}
+
+	closed := &asked{event: "etcd.request.watch", sent: time.Now(), got: time.Now().Add(patience), attrs: s.common(watchMethod)}
+	closed.unary, closed.attrs["db.operation.name"] = true, "watch_close" // it has a duration too: of the stream
+	s.book.note(closed)
+}
+
+func awaitWatch(t *testing.T, stream pb.Watch_WatchClient, is func(*pb.WatchResponse) bool) *pb.WatchResponse {
+	t.Helper()
+	for {
+		r, err := stream.Recv()
+		require.NoError(t, err)
+		if is(r) {
+			return r
+		}
+	}
+}
+
+// streams are the other ones.
+func (s *script) streams() {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
 	sent := time.Now()
 	snapshot, err := pb.NewMaintenanceClient(s.ClientConn).Snapshot(ctx, &pb.SnapshotRequest{})
 	require.NoError(s.t, err)

@@ -1,0 +1,55 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+// shared are the maps of Programs that programs on tracepoints use too. spec is
+// theirs.
+func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+	all := map[string]*ebpf.Map{
+		etcdMapRecords: p.objects.Records, etcdMapCounters: p.objects.Counters, etcdMapLost: p.objects.Lost,
+		etcdMapProcesses: p.objects.Processes, etcdMapDistributions: p.objects.Distributions,
+	}
+	maps.DeleteFunc(all, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
+	spec.Maps[etcdMapRecords].MaxEntries = p.objects.Records.MaxEntries()
+	return all
+}
+
+// attachTracepoints loads a set of programs and attaches it: all of it or nothing.
+func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
+	spec = spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
+	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close() // links keep their programs
+	var links []link.Link
+	for _, name := range names {
+		l, err := link.AttachTracing(link.TracingOptions{Program: all.Programs[name]})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), closeAll(links))
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+func closeAll(links []link.Link) (err error) {
+	for _, l := range links {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}

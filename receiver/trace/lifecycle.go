@@ -1,0 +1,152 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
+)
+
+// Processes come and go. The kernel tells it within a drain; a rescan of all of
+// them finds those that were there before, and stands in where the kernel does not.
+
+// openLifecycle has the kernel tell which processes begin and end.
+func (t *tracer) openLifecycle() {
+	l, err := t.programs.FollowLifecycle()
+	if err != nil {
+		t.Logger.Info("the kernel does not tell which processes begin and end: an etcd that begins is found by the next rescan",
+			zap.Duration("rescan", t.Rescan), zap.Error(privilege.Host{Proc: t.ProcRoot}.Explain(err)))
+		return
+	}
+	t.lifecycle = l
+}
+
+// lived is what the kernel told of the life of a process.
+type lived struct {
+	kind bpf.Kind
+	pid  int
+	at   uint64 // ns of CLOCK_MONOTONIC
+}
+
+// live looks after what the last drain told: a process that begins anew under a
+// PID that is known, or ends, is another one.
+func (t *tracer) live(ctx context.Context) {
+	told := t.lived
+	t.lived = t.lived[:0]
+	for _, l := range told {
+		if p := t.processes[l.pid]; p != nil && p.found < int64(l.at) {
+			t.forget(p)
+		}
+		if l.kind == bpf.KindExec {
+			t.look(ctx, l.pid)
+		}
+	}
+}
+
+func (t *tracer) scanner() discovery.Scanner {
+	return discovery.Scanner{Root: t.ProcRoot, Names: t.Names, Paths: t.Paths}
+}
+
+// scan finds the etcd processes of this host, those that have come and those that
+// have gone.
+func (t *tracer) scan(ctx context.Context) {
+	all, err := t.scanner().Processes()
+	if err != nil {
+		t.Logger.Warn("the processes of this host cannot be listed", zap.Error(err))
+		return
+	}
+	here := map[int]bool{}
+	for _, p := range all {
+		here[p.PID] = t.meet(p)
+	}
+	for _, p := range t.processes {
+		if !here[p.PID] {
+			t.forget(p)
+		}
+	}
+	for _, p := range t.processes {
+		t.resume(ctx, p)
+	}
+}
+
+// look looks at one process.
+func (t *tracer) look(ctx context.Context, pid int) {
+	if p, ok := t.scanner().Process(pid); ok && t.meet(p) && t.processes[pid] != nil {
+		t.resume(ctx, t.processes[pid])
+	}
+}
+
+// meet takes note of a process, and puts probes into one that is new. It tells
+// false of one that is none of ours.
+func (t *tracer) meet(p discovery.Process) bool {
+	if len(t.PIDs) > 0 && !slices.Contains(t.PIDs, p.PID) {
+		return false
+	}
+	started, err := startTime(t.proc(), p.PID)
+	if err != nil {
+		return false // it has ended
+	}
+	if old := t.processes[p.PID]; old != nil {
+		if old.started == started && old.binary == t.binaryOf(p.PID) {
+			return true
+		}
+		t.forget(old)
+	}
+	t.add(&process{Process: p, started: started, found: monotonic()})
+	return true
+}
+
+// resume does what a process still lacks and is due.
+func (t *tracer) resume(ctx context.Context, p *process) {
+	if time.Now().Before(p.next) {
+		return
+	}
+	if p.executable != nil && p.attachment == nil {
+		t.add(p)
+	}
+	t.followFiles(p)
+	t.check(ctx, p)
+}
+
+// firstPause is before the second self-check of a process, and doubles with each:
+// an etcd that begins listens a moment later.
+const firstPause = 50 * time.Millisecond
+
+// again has a process that did not answer checked once more soon, with its probes
+// left in. It tells false when it is time to give up until a later rescan.
+func (t *tracer) again(p *process, reason error) bool {
+	if !errors.Is(reason, errNotReached) || p.pause >= t.Rescan {
+		return false
+	}
+	p.pause = max(2*p.pause, firstPause)
+	p.next = time.Now().Add(p.pause)
+	return true
+}
+
+// checkDue checks those whose pause is over.
+func (t *tracer) checkDue(ctx context.Context) {
+	for _, p := range t.processes {
+		if p.pause > 0 && !p.verified && p.attachment != nil {
+			t.resume(ctx, p)
+		}
+	}
+}
+
+// forget takes the probes out of a process that has ended, or runs another file.
+func (t *tracer) forget(p *process) {
+	t.detach(p)
+	delete(t.processes, p.PID)
+	delete(t.checking, p.PID)
+	t.Report(p.PID, nil)
+}
