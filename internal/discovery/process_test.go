@@ -88,3 +88,22 @@ func copySelfAs(t *testing.T, name string) string {
 	require.NoError(t, os.WriteFile(name, content, 0o700))
 	return name
 }
+
+func TestAProgramThatEmbedsEtcdIsFoundByItsPath(t *testing.T) {
+	proc := newFakeProc(t)
+	proc.add(11, fakeProcess{exe: "/usr/local/bin/k3s", cwd: "/srv", argv: []string{"k3s", "server", "--data-dir=/k3s"}, environ: []string{}})
+	proc.add(12, fakeProcess{exe: "/usr/local/bin/k3s (deleted)", cwd: "/srv", argv: []string{"k3s"}, environ: []string{}})
+	proc.add(13, fakeProcess{exe: "/opt/k3s", cwd: "/srv", argv: []string{"/usr/local/bin/k3s"}, environ: []string{}})
+	proc.add(14, fakeProcess{exe: "/usr/bin/etcd", cwd: "/srv", argv: []string{"etcd", "--name=n"}, environ: []string{}})
+	s := Scanner{Root: proc.root, Paths: []string{"/usr/local/bin/k3s"}}
+	all, err := s.Processes()
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	assert.Equal(t, []Process{{PID: 11}, {PID: 12}}, all[:2], "its settings are not those of etcd")
+	assert.Equal(t, "n", all[2].Name)
+	for pid, want := range map[int]bool{11: true, 13: false, 14: true, 99: false} {
+		_, ok := s.Process(pid)
+		assert.Equal(t, want, ok, pid)
+	}
+	assert.Len(t, proc.scan(), 1, "without paths")
+}

@@ -98,7 +98,7 @@ func points(metrics pmetric.Metrics) map[string]map[string]pmetric.NumberDataPoi
 }
 
 func TestRequestsAreCountedByNameAndTheRestTogether(t *testing.T) {
-	config := metadata.DefaultMetricsBuilderConfig()
+	config := metadata.NewDefaultMetricsBuilderConfig()
 	config.Metrics.EtcdUserRequests.Enabled = false
 	b := metadata.NewMetricsBuilder(config, receiver.Settings{})
 	counted := newTop(2)
