@@ -125,6 +125,13 @@ generate: bin/mdatagen bin/bpf2go ## Generate code, schema and documentation fro
 	@tools/generate-bpf.sh
 	@tools/generate.sh
 
+.PHONY: kubernetes-testdata
+kubernetes-testdata: ## Build a real kube-apiserver (7 CPU minutes the first time), test against it, and record what it stores.
+	$(call step,1/3,kube-apiserver,.cache/kubernetes/kube-apiserver)
+	$(call step,2/3,etcd $(call etcd_version,3.6),.cache/etcd/3.6/etcd)
+	$(call step,3/3,testdata/kubernetes)
+	@cd test && env $(TEST_ENV) RECORD=1 KUBE_APISERVER="$(CURDIR)/.cache/kubernetes/kube-apiserver" go test -count=1 -v -run TestEachChange ./kubernetes
+
 .PHONY: clean
 clean: ## Remove all that was built.
 	rm -rf bin _build .cache
@@ -158,6 +165,11 @@ $(ETCDS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
 .cache/etcd/3.7-pie/etcd: tools/etcd/3.7/go.mod tools/etcd/3.7/go.sum
 	@tools/patiently.sh "building etcd $(call etcd_version,3.7) as a position independent executable (two minutes the first time)" \
 	  env CGO_ENABLED=0 go -C $(<D) build -buildmode=pie -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
+
+.cache/kubernetes/kube-apiserver: tools/kubernetes/go.mod tools/kubernetes/go.sum
+	@tools/patiently.sh "building kube-apiserver from the Go module proxy (7 CPU minutes the first time)" \
+	  env CGO_ENABLED=0 go -C $(<D) build -trimpath -ldflags "-s -w" -o ../../$(@D)/ tool
+	@touch $@
 
 # All that the distribution is compiled from: the root module without tests and without programs of its own.
 SOURCES := $(shell find . \( -name _build -o -name .cache -o -name .git -o -path ./cmd -o -path ./test -o -path ./tools \) -prune \

@@ -115,6 +115,8 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"ebpf too many names":            {`{ebpf: {top: 101}}`, `ebpf.top 101 is not between 0 and 100; want for example 20`},
 		"ebpf rescan":                    {`{ebpf: {processes: {rescan: 5}}}`, `ebpf.processes.rescan 5ns is below 100ms; write a unit, for example 5s`},
 		"ebpf name":                      {`{ebpf: {processes: {names: [/usr/bin/etcd]}}}`, `ebpf.processes.names[0] "/usr/bin/etcd" is no base name; want for example etcd`},
+		"ebpf path":                      {`{ebpf: {processes: {paths: [/usr/bin/k3s, k3s]}}}`, `ebpf.processes.paths[1] "k3s" is no absolute path in its shortest form; want for example /usr/local/bin/k3s`},
+		"ebpf path not clean":            {`{ebpf: {processes: {paths: [/usr//bin/k3s]}}}`, `ebpf.processes.paths[0] "/usr//bin/k3s" is no absolute path in its shortest form; want for example /usr/local/bin/k3s`},
 		"ebpf pid":                       {`{ebpf: {processes: {pids: [0]}}}`, `ebpf.processes.pids[0] 0 is no process id; want a positive number`},
 		"ebpf ring":                      {`{ebpf: {ring_buffer_size: 100000}}`, `ebpf.ring_buffer_size 100000 is no power of two from 65536 to 1073741824; want for example 8388608`},
 		"nothing to do":                  {`{watch: {enabled: false}, status: {enabled: false}, ebpf: {mode: disabled}}`, `watch.enabled and status.enabled are both false and ebpf.mode is disabled, so the receiver would do nothing; enable one, or remove the receiver`},

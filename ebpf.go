@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 			MaxRecords: c.Events.MaxPerSecond, Top: c.Top,
 			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold,
 			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
-			Names: c.Processes.Names, PIDs: c.Processes.Pids,
+			Names: c.Processes.Names, Paths: c.Processes.Paths, PIDs: c.Processes.Pids,
 		},
 		Cluster: r.cluster, Window: r.window, Format: r.format, Resource: r.resource, Logger: r.settings.Logger,
 		Builder: metadata.NewMetricsBuilder(r.config.MetricsBuilder, r.settings),
@@ -122,6 +123,11 @@ func validateEbpf(c *EbpfConfig) []error {
 	for i, n := range c.Processes.Names {
 		if n == "" || strings.Contains(n, "/") {
 			errs = append(errs, fmt.Errorf("ebpf.processes.names[%d] %q is no base name; want for example etcd", i, n))
+		}
+	}
+	for i, p := range c.Processes.Paths {
+		if !path.IsAbs(p) || path.Clean(p) != p {
+			errs = append(errs, fmt.Errorf("ebpf.processes.paths[%d] %q is no absolute path in its shortest form; want for example /usr/local/bin/k3s", i, p))
 		}
 	}
 	for i, p := range c.Processes.Pids {

@@ -91,6 +91,8 @@ func NewDefaultEbpfEventsConfig() EbpfEventsConfig {
 type EbpfProcessesConfig struct {
 	// Base names of the executables that are etcd. For builds that were renamed.
 	Names []string `mapstructure:"names"`
+	// Executables that have etcd in them, such as /usr/local/bin/k3s, as the link /proc/PID/exe names them. They are found whatever their name; the self-check needs endpoints that lead to them.
+	Paths []string `mapstructure:"paths,omitempty"`
 	// Only the processes with these ids. Empty means all.
 	Pids []int `mapstructure:"pids,omitempty"`
 	// How often processes that came or went are looked for.

@@ -12,6 +12,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 const (
@@ -275,11 +276,11 @@ func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 	case a == nil:
 		return nil, Missed
 	case !a.Here:
-		return &logrecord.Author{Source: logrecord.AuthorRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Elsewhere
+		return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Elsewhere
 	case a.Operation == "lease_revoke" && c.Delete:
 		return w.expired(a), Joined
 	default:
-		return &logrecord.Author{Source: logrecord.AuthorRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Missed
+		return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Missed
 	}
 }
 
@@ -311,6 +312,6 @@ func (w *Window) expired(a *Applied) *logrecord.Author {
 		*by = g.by
 		by.Duration, by.Granted = -1, g.at
 	}
-	by.Source, by.Operation, by.LeaseID = logrecord.AuthorLease, "lease_expire", a.Lease
+	by.Source, by.Operation, by.LeaseID = metadata.AttributeEtcdAuthorSourceLease, "lease_expire", a.Lease
 	return by
 }

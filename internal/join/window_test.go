@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +33,7 @@ func traced() *Window {
 }
 
 func request(user, operation string, more func(*Write)) *Write {
-	w := &Write{PID: etcd, Revision: 42, By: logrecord.Author{Source: logrecord.AuthorRequest, Operation: operation, User: user, Duration: time.Millisecond}}
+	w := &Write{PID: etcd, Revision: 42, By: logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: operation, User: user, Duration: time.Millisecond}}
 	more(w)
 	return w
 }
@@ -135,11 +136,11 @@ func TestAChangeGetsTheAuthorOfTheRequestThatMadeItAndNoOther(t *testing.T) {
 func TestTheEndOfALeaseNamesItsOwnerAndWhenItWasGranted(t *testing.T) {
 	w := traced()
 	client := netip.MustParseAddrPort("10.0.0.17:5000")
-	w.Granted(5, &logrecord.Author{Source: logrecord.AuthorRequest, User: "owner", Client: client, Operation: "lease_grant", Duration: time.Second}, time.Unix(1700000000, 0))
+	w.Granted(5, &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRequest, User: "owner", Client: client, Operation: "lease_grant", Duration: time.Second}, time.Unix(1700000000, 0))
 	w.Applied(entry("lease_revoke", func(a *Applied) { a.User, a.Lease = "root", 5 }))
 	author, _ := w.Author(&Change{Revision: 42, Key: []byte("/a"), Delete: true})
 	require.Equal(t, &logrecord.Author{
-		Source: logrecord.AuthorLease, Operation: "lease_expire", User: "owner", Client: client, Duration: -1, LeaseID: 5, Granted: time.Unix(1700000000, 0),
+		Source: metadata.AttributeEtcdAuthorSourceLease, Operation: "lease_expire", User: "owner", Client: client, Duration: -1, LeaseID: 5, Granted: time.Unix(1700000000, 0),
 	}, author)
 }
 

@@ -7,23 +7,13 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
-)
-
-// AuthorSource is what tells the author of a change.
-type AuthorSource string
-
-// The sources: the request that made the change, the lease whose end made it, or
-// the entry of etcd's raft log, which has the user and the member.
-const (
-	AuthorRequest AuthorSource = "request"
-	AuthorLease   AuthorSource = "lease"
-	AuthorRaft    AuthorSource = "raft"
 )
 
 // Author is who made a change, as far as it is known.
 type Author struct {
-	Source    AuthorSource
+	Source    metadata.AttributeEtcdAuthorSource
 	Operation string
 	User      string // of etcd
 	Subject   string // common name of the client's certificate
@@ -36,15 +26,13 @@ type Author struct {
 	Granted time.Time
 }
 
-// authorBytes is about what an author takes in OTLP.
-const authorBytes = 200
-
 // Sign adds to a record of a change who made it. nr is its number in the batch.
 func (b *Batch) Sign(nr int, a *Author) {
 	lr := b.records.At(nr)
 	attrs := lr.Attributes()
-	attrs.EnsureCapacity(attrs.Len() + 8)
-	attrs.PutStr("etcd.author.source", string(a.Source))
+	before := attrs.Len()
+	attrs.EnsureCapacity(before + 8)
+	attrs.PutStr("etcd.author.source", a.Source.String())
 	putText(attrs, "db.operation.name", a.Operation)
 	putText(attrs, "user.name", printable([]byte(a.User)))
 	putText(attrs, "tls.client.subject", printable([]byte(a.Subject)))
@@ -64,11 +52,13 @@ func (b *Batch) Sign(nr int, a *Author) {
 	if !a.Granted.IsZero() {
 		attrs.PutStr("etcd.author.lease_granted", a.Granted.UTC().Format(time.RFC3339Nano))
 	}
+	b.bytes += (attrs.Len()-before)*attributeBytes + len(a.Operation) + len(a.User) + len(a.Subject)
 	if b.format.Body {
+		b.bytes -= len(lr.Body().Str())
 		b.scratch = a.sentence(append(b.scratch[:0], lr.Body().Str()...))
+		b.bytes += len(b.scratch)
 		lr.Body().SetStr(string(b.scratch))
 	}
-	b.bytes += authorBytes
 }
 
 // sentence goes on: put /config/db rev 7 (3 B, version 1) by alice@10.0.0.17 in 1.2ms.

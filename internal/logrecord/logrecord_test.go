@@ -6,6 +6,7 @@ package logrecord
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -52,6 +53,13 @@ func deletion(previous string) *Event {
 // change and existing append with the event's own identity, as everybody does.
 func change(b *Batch, ev *Event, subIndex int) bool { return b.Change(ev, ev.Identity(), subIndex) }
 
+// sign names the author of a change, if there is a record of it.
+func sign(b *Batch, recorded bool, a *Author) {
+	if recorded {
+		b.Sign(0, a)
+	}
+}
+
 func existing(b *Batch, ev *Event, origin Origin) bool { return b.Existing(ev, ev.Identity(), origin) }
 
 // samples make every record that there is, in all its forms.
@@ -85,7 +93,34 @@ var samples = map[string]func(*Format, *Batch){
 		f.Values.Policy = redact.Text
 		existing(b, put("db.example.com", ""), Resync)
 	},
-	"exists none":                 func(f *Format, b *Batch) { f.Values.Policy = redact.None; existing(b, put("hello", ""), Snapshot) },
+	"exists none": func(f *Format, b *Batch) { f.Values.Policy = redact.None; existing(b, put("hello", ""), Snapshot) },
+	"put by": func(_ *Format, b *Batch) {
+		sign(b, change(b, put("db.example.com", ""), 0), &Author{
+			Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: "txn", User: "deploy-bot", Subject: "deploy-cert",
+			Client: netip.MustParseAddrPort("10.0.0.17:50718"), Duration: 41800 * time.Microsecond,
+		})
+	},
+	"put by elsewhere": func(_ *Format, b *Batch) {
+		sign(b, change(b, put("db.example.com", ""), 0), &Author{Source: metadata.AttributeEtcdAuthorSourceRaft, Operation: "put", User: "deploy-bot", MemberID: n2.ID, Duration: -1})
+	},
+	"put by nobody known": func(_ *Format, b *Batch) {
+		sign(b, change(b, put("db.example.com", ""), 0), &Author{Source: metadata.AttributeEtcdAuthorSourceRaft, Operation: "put", Duration: -1})
+	},
+	"delete by": func(_ *Format, b *Batch) {
+		sign(b, change(b, deletion("db.example.com"), 0), &Author{
+			Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: "delete_range", Subject: "deploy-cert",
+			Client: netip.MustParseAddrPort("[fe80::17]:50718"), Duration: 41800 * time.Microsecond, MemberID: n2.ID,
+		})
+	},
+	"delete by lease": func(_ *Format, b *Batch) {
+		sign(b, change(b, deletion("db.example.com"), 0), &Author{
+			Source: metadata.AttributeEtcdAuthorSourceLease, Operation: "lease_expire", User: "deploy-bot", Client: netip.MustParseAddrPort("10.0.0.17:50718"),
+			Duration: -1, LeaseID: 0x694d8e9e05c52164, Granted: time.Unix(1700000000, 0),
+		})
+	},
+	"delete by lease of nobody known": func(_ *Format, b *Batch) {
+		sign(b, change(b, deletion("db.example.com"), 0), &Author{Source: metadata.AttributeEtcdAuthorSourceLease, Operation: "lease_expire", Duration: -1, LeaseID: 0x694d8e9e05c52164})
+	},
 	"snapshot":                    func(_ *Format, b *Batch) { b.Snapshot("", Snapshot, 678, 12345) },
 	"snapshot resync":             func(_ *Format, b *Batch) { b.Snapshot("", Resync, 678, 12) },
 	"snapshot of a prefix":        func(_ *Format, b *Batch) { b.Snapshot("/app/", Snapshot, 678, 12345) },

@@ -46,6 +46,36 @@ var MapAttributeEtcdAlarmType = map[string]AttributeEtcdAlarmType{
 	"corrupt": AttributeEtcdAlarmTypeCorrupt,
 }
 
+// AttributeEtcdAuthorSource specifies the value etcd.author.source attribute.
+type AttributeEtcdAuthorSource int
+
+const (
+	_ AttributeEtcdAuthorSource = iota
+	AttributeEtcdAuthorSourceRequest
+	AttributeEtcdAuthorSourceLease
+	AttributeEtcdAuthorSourceRaft
+)
+
+// String returns the string representation of the AttributeEtcdAuthorSource.
+func (av AttributeEtcdAuthorSource) String() string {
+	switch av {
+	case AttributeEtcdAuthorSourceRequest:
+		return "request"
+	case AttributeEtcdAuthorSourceLease:
+		return "lease"
+	case AttributeEtcdAuthorSourceRaft:
+		return "raft"
+	}
+	return ""
+}
+
+// MapAttributeEtcdAuthorSource is a helper map of string to AttributeEtcdAuthorSource attribute value.
+var MapAttributeEtcdAuthorSource = map[string]AttributeEtcdAuthorSource{
+	"request": AttributeEtcdAuthorSourceRequest,
+	"lease":   AttributeEtcdAuthorSourceLease,
+	"raft":    AttributeEtcdAuthorSourceRaft,
+}
+
 // AttributeEtcdFileType specifies the value etcd.file.type attribute.
 type AttributeEtcdFileType int
 

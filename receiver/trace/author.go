@@ -14,6 +14,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/bpf"
 	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 // followWrites ties the changes of a process that passed its self-check to its
@@ -87,7 +88,7 @@ func (t *tracer) served(p *process, q *request) {
 	}
 	start, took := t.times(p, q)
 	by := logrecord.Author{
-		Source: logrecord.AuthorRequest, Operation: o.name, User: string(q.User), Subject: string(q.Subject), Client: q.Client, Duration: took,
+		Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: o.name, User: string(q.User), Subject: string(q.Subject), Client: q.Client, Duration: took,
 	}
 	if o.name == "lease_grant" {
 		t.Window.Granted(q.Answer, &by, start.Add(took))

@@ -170,6 +170,10 @@ func (o *operation) tell(r *logrecord.Request, q *request) {
 		}
 	case isAction:
 		r.Action = q.Number
+	case isWatch:
+		r.WatchID = q.Number
+	case isAge:
+		r.Duration = time.Duration(q.Number)
 	}
 	switch {
 	case o.family == familyTxn:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 const (
@@ -30,7 +31,7 @@ func window() *join.Window {
 	w.Applied(&join.Applied{PID: tracedEtcd, Revision: 11, Here: true, User: "alice", Operation: "put"})
 	w.Served(&join.Write{
 		PID: tracedEtcd, Revision: 11, Certain: true, Puts: []join.Keys{{Key: []byte("a")}},
-		By: logrecord.Author{Source: logrecord.AuthorRequest, User: "alice", Operation: "put", Duration: time.Millisecond},
+		By: logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRequest, User: "alice", Operation: "put", Duration: time.Millisecond},
 	})
 	w.Applied(&join.Applied{PID: tracedEtcd, Revision: 12, User: "bob", Operation: "put", MemberID: member})
 	w.Applied(&join.Applied{PID: tracedEtcd, Revision: 13, Here: true, Operation: "put"})

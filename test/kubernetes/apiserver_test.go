@@ -128,6 +128,17 @@ type metadata struct {
 	}
 }
 
+// newest is the last entry of managedFields, by time; few objects have none.
+func (m *metadata) newest() (manager, operation string) {
+	var last time.Time
+	for _, entry := range m.Metadata.ManagedFields {
+		if !entry.Time.Before(last) {
+			last, manager, operation = entry.Time, entry.Manager, entry.Operation
+		}
+	}
+	return manager, operation
+}
+
 // store creates or patches an object. A resource whose definition is new may take a
 // moment to be served.
 func (s *apiServer) store(t *testing.T, r *request) (m metadata) {
