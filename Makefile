@@ -42,7 +42,7 @@ step = @echo "[$(1)] $(2)"; $(if $(3),$(MAKE) -s $(3))
 .PHONY: help
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	  /^[a-z][a-z-]*:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m; soak SOAK=2h"
 
 .PHONY: run

@@ -150,7 +150,7 @@ func NewDefaultWatchBatchConfig() WatchBatchConfig {
 
 // WatchConfig key changes as log records (logs pipeline).
 type WatchConfig struct {
-	// Whether a change tells who made it, where requests are traced (`ebpf`). It costs etcd two more traps for a write, and a change up to 250ms.
+	// Whether a change tells who made it, where requests are traced (`ebpf`). It costs etcd two more traps for a write, and what arrives before its author waits for it, usually 20ms and at most a second.
 	Authors bool `mapstructure:"authors"`
 	// When a batch of changes is handed to the pipeline. A revision is not split by these bounds, unless it alone has more than twice as much and more than 2,048 changes or 2 MiB.
 	Batch WatchBatchConfig `mapstructure:"batch"`

@@ -82,3 +82,21 @@ static __always_inline void on_notify(struct pt_regs *ctx)
 	}
 	tell_applied_write(&h, b, entry, operation, revision, lease);
 }
+
+/* v3rpc.(*LeaseServer).LeaseRevoke(ctx, rr): a lease that ends by itself is revoked without it. */
+static __always_inline void on_revoke(struct pt_regs *ctx)
+{
+	struct process *p;
+	struct binary *b;
+	struct header h;
+	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_APPLIED, &h, &p, &b) || !p->checked)
+		return;
+	struct applied *a = reserve(sizeof *a);
+	if (!a)
+		return;
+	a->h = h;
+	a->h.operation = APPLIED_REVOKING;
+	a->revision = a->id = a->user_len = 0;
+	a->lease = take_word((b->layout == LAYOUT_STACK ? take_word(GO_SP(ctx) + 32) : GO_REG3(ctx)) + b->revoke_id);
+	submit(a);
+}

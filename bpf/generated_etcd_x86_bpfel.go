@@ -27,12 +27,13 @@ type etcdApplied struct {
 type etcdAppliedOperation uint32
 
 const (
-	etcdAppliedOperationAPPLIED_OTHER  etcdAppliedOperation = 0
-	etcdAppliedOperationAPPLIED_PUT    etcdAppliedOperation = 1
-	etcdAppliedOperationAPPLIED_DELETE etcdAppliedOperation = 2
-	etcdAppliedOperationAPPLIED_TXN    etcdAppliedOperation = 3
-	etcdAppliedOperationAPPLIED_REVOKE etcdAppliedOperation = 4
-	etcdAppliedOperationAPPLIED_GRANT  etcdAppliedOperation = 5
+	etcdAppliedOperationAPPLIED_OTHER    etcdAppliedOperation = 0
+	etcdAppliedOperationAPPLIED_PUT      etcdAppliedOperation = 1
+	etcdAppliedOperationAPPLIED_DELETE   etcdAppliedOperation = 2
+	etcdAppliedOperationAPPLIED_TXN      etcdAppliedOperation = 3
+	etcdAppliedOperationAPPLIED_REVOKE   etcdAppliedOperation = 4
+	etcdAppliedOperationAPPLIED_GRANT    etcdAppliedOperation = 5
+	etcdAppliedOperationAPPLIED_REVOKING etcdAppliedOperation = 6
 )
 
 type etcdBinary struct {
@@ -304,6 +305,7 @@ const (
 	etcdMapWatchStreams         = "watch_streams"
 	etcdProgEntryApplied        = "entry_applied"
 	etcdProgLeaseRenewed        = "lease_renewed"
+	etcdProgLeaseRevoking       = "lease_revoking"
 	etcdProgRangeStreamBegun    = "range_stream_begun"
 	etcdProgSnapshotBegun       = "snapshot_begun"
 	etcdProgUnaryAnswered       = "unary_answered"
@@ -377,6 +379,7 @@ type etcdSpecs struct {
 type etcdProgramSpecs struct {
 	EntryApplied       *ebpf.ProgramSpec `ebpf:"entry_applied"`
 	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
+	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
 	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.ProgramSpec `ebpf:"snapshot_begun"`
 	UnaryAnswered      *ebpf.ProgramSpec `ebpf:"unary_answered"`
@@ -504,6 +507,7 @@ type etcdVariables struct {
 type etcdPrograms struct {
 	EntryApplied       *ebpf.Program `ebpf:"entry_applied"`
 	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
+	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
 	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.Program `ebpf:"snapshot_begun"`
 	UnaryAnswered      *ebpf.Program `ebpf:"unary_answered"`
@@ -523,6 +527,7 @@ func (p *etcdPrograms) Close() error {
 	return _EtcdClose(
 		p.EntryApplied,
 		p.LeaseRenewed,
+		p.LeaseRevoking,
 		p.RangeStreamBegun,
 		p.SnapshotBegun,
 		p.UnaryAnswered,

@@ -117,7 +117,7 @@ func (p *Programs) program(name Program) (*ebpf.Program, error) {
 		UnaryFailed: all.UnaryFailed, UnaryFailedChecked: all.UnaryFailedChecked, UnaryContextError: all.UnaryContextError,
 		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, WatchCanceled: all.WatchCanceled, WatchClosed: all.WatchClosed, LeaseRenewed: all.LeaseRenewed,
 		SnapshotBegun: all.SnapshotBegun, RangeStreamBegun: all.RangeStreamBegun,
-		EntryApplied: all.EntryApplied, WatchersNotified: all.WatchersNotified,
+		EntryApplied: all.EntryApplied, WatchersNotified: all.WatchersNotified, LeaseRevoking: all.LeaseRevoking,
 	}[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no program %s", name)

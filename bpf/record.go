@@ -59,7 +59,7 @@ type Record struct {
 	Code            uint32 // of KindFailure: gRPC's
 	Message         []byte // likewise
 
-	ID uint64 // of KindApplied: that of the entry of the raft log. Number is the lease that was granted or revoked
+	ID uint64 // of KindApplied: that of the entry of the raft log. Number is the lease
 
 	// Of KindSync:
 	Duration uint64 // ns

@@ -91,13 +91,13 @@ struct failure {
 	__u8 message[MESSAGE_MAX];
 };
 
-enum applied_operation { APPLIED_OTHER, APPLIED_PUT, APPLIED_DELETE, APPLIED_TXN, APPLIED_REVOKE, APPLIED_GRANT };
+enum applied_operation { APPLIED_OTHER, APPLIED_PUT, APPLIED_DELETE, APPLIED_TXN, APPLIED_REVOKE, APPLIED_GRANT, APPLIED_REVOKING };
 
 struct applied {
 	struct header h; /* operation is enum applied_operation */
-	__u64 revision; /* 0: a lease was granted */
-	__u64 id;	/* of the entry of the raft log */
-	__s64 lease;	/* that was granted or revoked */
+	__u64 revision; /* 0: a lease was granted, or a client has asked to revoke it */
+	__u64 id;	/* of the entry of the raft log; 0: it is only asked for */
+	__s64 lease;
 	__u32 user_len;
 	__u32 reserved;
 	__u8 user[NAME_MAX];

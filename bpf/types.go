@@ -40,6 +40,7 @@ const (
 	AppliedTxn    = uint8(etcdAppliedOperationAPPLIED_TXN)
 	AppliedRevoke = uint8(etcdAppliedOperationAPPLIED_REVOKE)
 	AppliedGrant  = uint8(etcdAppliedOperationAPPLIED_GRANT)
+	Revoking      = uint8(etcdAppliedOperationAPPLIED_REVOKING) // it is asked for, and not applied yet
 )
 
 // Program is one that can be attached.
@@ -62,4 +63,5 @@ const (
 	RangeStreamBegun   Program = etcdProgRangeStreamBegun
 	EntryApplied       Program = etcdProgEntryApplied
 	WatchersNotified   Program = etcdProgWatchersNotified
+	LeaseRevoking      Program = etcdProgLeaseRevoking
 )

@@ -51,6 +51,7 @@ type Window struct {
 	mu     sync.Mutex
 	slots  []slot // by revision modulo their number; nil until something is traced
 	owners *lru.Cache[int64, grant]
+	asked  *lru.Cache[int64, struct{}] // leases that a client has asked to revoke
 	traced map[int]int64 // by process the revision after which its requests are seen
 	newest int64
 	next   chan struct{} // closed by the next Drained, if somebody waits
@@ -72,7 +73,8 @@ type grant struct {
 // something is traced.
 func NewWindow() *Window {
 	owners, _ := lru.New[int64, grant](leases) // fails for a size that is not positive
-	return &Window{owners: owners, traced: map[int]int64{}}
+	asked, _ := lru.New[int64, struct{}](leases)
+	return &Window{owners: owners, asked: asked, traced: map[int]int64{}}
 }
 
 // Tracing says that the requests of a process are seen from now on, when its store
@@ -183,7 +185,17 @@ func (w *Window) Granted(lease int64, by *logrecord.Author, at time.Time) {
 	if g, ok := w.owners.Peek(lease); ok && g.by.Client.IsValid() && !by.Client.IsValid() {
 		return
 	}
+	w.asked.Remove(lease)
 	w.owners.Add(lease, grant{*by, at})
+}
+
+// Revoking takes that a client has asked for the end of a lease. It is told before
+// what is applied then; a lease that ends by itself is revoked without.
+func (w *Window) Revoking(lease int64) { w.asked.Add(lease, struct{}{}) }
+
+// ended tells whether a write is the end of a lease that nobody asked for.
+func (w *Window) ended(a *Applied) bool {
+	return a.Operation == "lease_revoke" && !w.asked.Contains(a.Lease)
 }
 
 // Drained says that all is here that was traced up to now.
@@ -229,11 +241,11 @@ func (w *Window) unsettled(revision int64) <-chan struct{} {
 		return nil
 	}
 	if s := &w.slots[revision%size]; s.revision == revision && s.applied != nil {
-		if !s.applied.Here {
+		if !s.applied.Here || w.ended(s.applied) {
 			return nil
 		}
 		for _, write := range s.writes {
-			if write.Certain && s.applied.allows(write) {
+			if (write.Certain || write.Lease != 0) && s.applied.allows(write) {
 				return nil
 			}
 		}
@@ -277,7 +289,7 @@ func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 		return nil, Missed
 	case !a.Here:
 		return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Elsewhere
-	case a.Operation == "lease_revoke" && c.Delete:
+	case w.ended(a) && c.Delete:
 		return w.expired(a), Joined
 	default:
 		return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Missed

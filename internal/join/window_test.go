@@ -26,6 +26,8 @@ const (
 	began = 10
 )
 
+const asked = 8 // a lease that a client asks to revoke
+
 func traced() *Window {
 	w := NewWindow()
 	w.Tracing(etcd, began)
@@ -107,6 +109,7 @@ func TestAChangeGetsTheAuthorOfTheRequestThatMadeItAndNoOther(t *testing.T) {
 		"log says who of two":                 {aDelete, []*Write{perhaps("eve", "/a"), perhaps("bob", "/a")}, entry("txn", func(a *Applied) { a.User = "bob" }), "bob", Joined},
 		"log says elsewhere":                  {aPut, []*Write{put("eve", "/a")}, entry("put", func(a *Applied) { a.Here, a.User = false, "alice" }), "alice", Elsewhere},
 		"log has another lease":               {aDelete, []*Write{revoke("eve", 6)}, entry("lease_revoke", func(a *Applied) { a.Lease = 5 }), "owner", Joined},
+		"a client asked for the lease's end":  {leased, nil, entry("lease_revoke", func(a *Applied) { a.Lease = asked }), "", Missed},
 		"lease of an owner expired":           {leased, nil, entry("lease_revoke", func(a *Applied) { a.Lease = 5 }), "owner", Joined},
 		"lease expired that nobody saw begin": {leased, nil, entry("lease_revoke", func(a *Applied) { a.Lease = 9 }), "", Joined},
 		"lease expired and another revoked":   {leased, []*Write{revoke("eve", 5)}, entry("lease_revoke", func(a *Applied) { a.Lease = 5 }), "eve", Joined},
@@ -115,6 +118,7 @@ func TestAChangeGetsTheAuthorOfTheRequestThatMadeItAndNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := traced()
+			w.Revoking(asked)
 			w.Granted(5, &logrecord.Author{User: "owner"}, time.Unix(1700000000, 0))
 			for _, write := range c.writes {
 				w.Served(write)

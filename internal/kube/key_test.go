@@ -4,6 +4,8 @@
 package kube
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -59,21 +61,28 @@ func FuzzAKeyIsReadAsItWasMade(f *testing.F) {
 	f.Add("example.com", "widgets", "default", "w1")
 	f.Add("", "pods", "", "web")
 	f.Fuzz(func(t *testing.T, group, resource, namespace, name string) {
-		key := resource + "/"
-		if group != "" {
-			key = group + "/" + key
-		}
+		parts := []string{resource, name}
 		if namespace != "" {
-			key += namespace + "/"
+			parts = []string{resource, namespace, name}
 		}
-		k, ok := ParseKey([]byte(key + name))
-		if ok && string(k.Group) == group && string(k.Resource) == resource {
-			assert.Equal(t, namespace, string(k.Namespace))
-			assert.Equal(t, name, string(k.Name))
+		custom := strings.Contains(group, ".")
+		if custom {
+			parts = append([]string{group}, parts...)
 		}
+		k, ok := ParseKey([]byte(strings.Join(parts, "/")))
 		if ok {
 			assert.NotEmpty(t, k.Resource)
 			assert.NotEmpty(t, k.Name)
 		}
+		renames := []string{"controllers", "ingress", "minions", "services"}
+		if name == "" || resource == "" || strings.Contains(group+resource+namespace+name, "/") ||
+			!custom && (strings.Contains(resource, ".") || slices.Contains(renames, resource)) {
+			return // no such key is written
+		}
+		assert.True(t, ok)
+		assert.Equal(t, resource, string(k.Resource))
+		assert.Equal(t, namespace, string(k.Namespace))
+		assert.Equal(t, name, string(k.Name))
+		assert.Equal(t, custom, len(k.Group) > 0)
 	})
 }

@@ -46,8 +46,12 @@ func (t *tracer) applied(r *bpf.Record) {
 	if t.Window == nil || p == nil || !p.verified {
 		return
 	}
-	if r.Operation == bpf.AppliedGrant {
+	switch r.Operation {
+	case bpf.AppliedGrant:
 		t.granted(r)
+		return
+	case bpf.Revoking:
+		t.Window.Revoking(r.Number)
 		return
 	}
 	a := &join.Applied{PID: p.PID, Revision: r.Revision, User: string(r.User), Operation: appliedNames[r.Operation], Lease: r.Number}

@@ -489,11 +489,15 @@ func (f *finder) applied() {
 		if err != nil {
 			return err
 		}
+		revoke, err := f.function("etcdserver/api/v3rpc.(*LeaseServer).LeaseRevoke")
+		if err != nil {
+			return err
+		}
 		var probes []bpf.Probe
 		for _, at := range []struct {
 			program  bpf.Program
 			function gobinary.Function
-		}{{bpf.EntryApplied, apply}, {bpf.WatchersNotified, notify}} {
+		}{{bpf.EntryApplied, apply}, {bpf.WatchersNotified, notify}, {bpf.LeaseRevoking, revoke}} {
 			check, err := f.file.StackCheck(at.function)
 			if err != nil {
 				return err

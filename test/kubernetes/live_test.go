@@ -124,7 +124,7 @@ func TestEachChangeSaysOfItsObjectWhatTheAPIServerAnswered(t *testing.T) {
 	client, err := etcd.Client()
 	require.NoError(t, err)
 	defer func() { require.NoError(t, client.Close()) }()
-	if os.Getenv("RECORD") != "" {
+	if os.Getenv("RECORD") != "" && !t.Failed() {
 		record(t, client)
 	}
 }
@@ -136,6 +136,9 @@ func record(t *testing.T, client *clientv3.Client) {
 	kept := map[string]stored{}
 	for _, kv := range answer.Kvs {
 		key := string(kv.Key)
+		if strings.Contains(key, "apiserver-") {
+			continue // the leases of the server itself name the host
+		}
 		resource := strings.TrimSuffix(filepath.Dir(key), "/shop")
 		if old, ok := kept[resource]; !ok || ours(key) && !ours(old.Key) {
 			kept[resource] = stored{key, kv.Value}

@@ -18,6 +18,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"google.golang.org/grpc"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
@@ -78,7 +79,7 @@ func (a *agent) told() []change {
 	return append([]change(nil), a.changes...)
 }
 
-func startAgent(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Member, password, more string) *agent {
+func startAgent(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Member, password string) *agent {
 	t.Helper()
 	needRoot(t)
 	config := fmt.Sprintf(`
@@ -87,7 +88,7 @@ discover_members: false
 status: {enabled: false}
 watch: {scope: local, prefixes: [/load/]}
 ebpf: {mode: required, disk: {enabled: false}, events: {mode: none}, processes: {pids: [%d], rescan: 100ms}}
-%s`, m.ClientURL, m.PID(), more)
+`, m.ClientURL, m.PID())
 	if password != "" {
 		config += fmt.Sprintf("\nusername: root\npassword: %s\n", password)
 	}
@@ -217,13 +218,36 @@ func authorWrites(t *testing.T) int {
 }
 
 func TestEachChangeIsToldOnceByTheAgentOfTheMemberThatServedItWithItsTrueAuthor(t *testing.T) {
+	needRoot(t)
+	for _, build := range builds {
+		t.Run(build, func(t *testing.T) {
+			if build == "3.6" {
+				proveAuthors(t, localcluster.Config{Size: 3, TLS: true}, build, authorWrites(t))
+			} else {
+				proveAuthors(t, localcluster.Config{Size: 3}, build, 2500)
+			}
+		})
+	}
+}
+
+// proveAuthors has clients of all members write, with authentication where there is
+// TLS, and holds what an agent beside each member tells against what they noted.
+func proveAuthors(t *testing.T, config localcluster.Config, build string, writes int) {
 	const clients, users = 50, 10
-	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4"}})
-	require.NoError(t, cluster.EnableAuth(t.Context(), rootPassword))
+	config.ExtraArgs = []string{"--bcrypt-cost=4"}
+	cluster := harness.Start(t, build, config)
+	password := ""
+	if config.TLS {
+		password = rootPassword
+		require.NoError(t, cluster.EnableAuth(t.Context(), password))
+	}
 	root, err := cluster.Client()
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = root.Close() })
 	for u := range users {
+		if password == "" {
+			break
+		}
 		_, err := root.UserAdd(t.Context(), fmt.Sprintf("user-%d", u), "password")
 		require.NoError(t, err)
 		_, err = root.UserGrantRole(t.Context(), fmt.Sprintf("user-%d", u), "root")
@@ -232,7 +256,7 @@ func TestEachChangeIsToldOnceByTheAgentOfTheMemberThatServedItWithItsTrueAuthor(
 	members := cluster.Members()
 	var agents []*agent
 	for _, m := range members {
-		agents = append(agents, startAgent(t, cluster, m, rootPassword, ""))
+		agents = append(agents, startAgent(t, cluster, m, password))
 	}
 	all := truth(t, cluster)
 	leader, err := cluster.Leader(t.Context())
@@ -241,11 +265,13 @@ func TestEachChangeIsToldOnceByTheAgentOfTheMemberThatServedItWithItsTrueAuthor(
 	b := &authorsBook{by: map[int64]author{}, leases: map[string]author{}}
 	var group sync.WaitGroup
 	granted := map[string]bool{} // ports of clients of the leader
-	writes := authorWrites(t)
 	for i := range clients {
 		m := members[i%len(members)]
 		c := call(t, cluster, m, nil)
-		c.is(t, fmt.Sprintf("user-%d", i%users), "password")
+		if password != "" {
+			c.is(t, fmt.Sprintf("user-%d", i%users), "password")
+		}
+		c.learnPort(t)
 		if m == leader {
 			granted[fmt.Sprint(c.port)] = true
 		}
@@ -320,4 +346,35 @@ func TestEachChangeIsToldOnceByTheAgentOfTheMemberThatServedItWithItsTrueAuthor(
 		assert.Equal(t, int64(len(want)), a.Counter("receiver_etcd_changes_signed", "outcome", "joined")+a.Counter("receiver_etcd_changes_signed", "outcome", "elsewhere"))
 	}
 	assert.EqualValues(t, len(want), joined)
+}
+
+// learnPort makes a request, so that the connection is there.
+func (c *caller) learnPort(t *testing.T) {
+	t.Helper()
+	_, err := pb.NewKVClient(c.ClientConn).Range(t.Context(), &pb.RangeRequest{Key: []byte("/port"), Serializable: true})
+	require.NoError(t, err)
+}
+
+func TestChangesGoOnWithoutAuthorsWhereTracingHasEndedAndTheReceiverSaysSo(t *testing.T) {
+	cluster := harness.Start(t, "3.6", localcluster.Config{})
+	m := cluster.Members()[0]
+	a := startAgent(t, cluster, m, "")
+	write := func(n int) {
+		c := call(t, cluster, m, nil)
+		for i := range n {
+			_, err := pb.NewKVClient(c.ClientConn).Put(t.Context(), &pb.PutRequest{Key: fmt.Appendf(nil, "/load/%d", i)}, grpc.WaitForReady(true))
+			require.NoError(t, err)
+		}
+	}
+	write(100)
+	waitFor(t, "changes with their author", func() bool { return len(a.told()) == 100 })
+	require.NoError(t, m.Kill())
+	require.NoError(t, cluster.Restart(t.Context(), m)) // a process that the agent was not told to trace
+	write(50)
+	waitFor(t, "changes without", func() bool { return len(a.told()) == 150 })
+	for i, c := range a.told() {
+		require.Equal(t, i < 100, c.source == "request", "change %d: %+v", i, c)
+	}
+	count := func(outcome string) int64 { return a.Counter("receiver_etcd_changes_signed", "outcome", outcome) }
+	assert.Equal(t, []int64{100, 50, 0, 0}, []int64{count("joined"), count("untraced"), count("elsewhere"), count("missed")})
 }
