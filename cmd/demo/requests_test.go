@@ -25,7 +25,29 @@ func request(operation, sentence string, seconds float64) plog.LogRecord {
 func TestRequestsAreCountedByOperationAndTheSlowestIsShown(t *testing.T) {
 	var r requests
 	r.arrived(request("put", "quick", 0.001), request("txn", "slow", 0.5), request("put", "middle", 0.1), plog.NewLogRecord())
-	assert.Equal(t, []string{"requests   3 traced in the kernel: 2 put, 1 txn", "slowest    slow"}, r.lines(nil))
+	assert.Equal(t, []string{
+		"requests   3 traced in the kernel: 2 put, 1 txn", "slowest    slow",
+		"authors    0 of 0 changes say who made them; the others came while nobody looked",
+	}, r.lines(nil))
+}
+
+func changeRecord(event, sentence, source string) plog.LogRecord {
+	record := plog.NewLogRecord()
+	record.SetEventName(event)
+	record.Body().SetStr(sentence)
+	if source != "" {
+		record.Attributes().PutStr("etcd.author.source", source)
+	}
+	return record
+}
+
+func TestTheLastDeleteThatSaysWhoDidItIsShown(t *testing.T) {
+	var r requests
+	r.arrived(request("put", "a put", 0.001), changeRecord("etcd.kv.put", "put", "request"), changeRecord("etcd.kv.delete", "delete a by 10.0.0.1", "request"), changeRecord("etcd.kv.delete", "delete b", ""))
+	assert.Equal(t, []string{
+		"requests   1 traced in the kernel: 1 put", "slowest    a put",
+		"authors    2 of 3 changes say who made them; the others came while nobody looked", "deleted    delete a by 10.0.0.1",
+	}, r.lines(nil))
 }
 
 func TestWhyRequestsAreNotTracedIsTheCollectorsReason(t *testing.T) {

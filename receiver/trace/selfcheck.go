@@ -130,8 +130,8 @@ func answered(code codes.Code) bool {
 // judge compares both sides.
 func (t *tracer) judge(ctx context.Context, c *checked) {
 	p := t.processes[c.pid]
-	if p == nil || t.checking[c.pid] != c.check {
-		return // it is gone
+	if p == nil || t.checking[c.pid] != c.check || ctx.Err() != nil {
+		return // it is gone, or the end of the receiver has cut the requests off
 	}
 	t.drain(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))
