@@ -130,7 +130,7 @@ kubernetes-testdata: ## Build a real kube-apiserver (7 CPU minutes the first tim
 	$(call step,1/3,kube-apiserver,.cache/kubernetes/kube-apiserver)
 	$(call step,2/3,etcd $(call etcd_version,3.6),.cache/etcd/3.6/etcd)
 	$(call step,3/3,testdata/kubernetes)
-	@cd test && env $(TEST_ENV) RECORD=1 KUBE_APISERVER="$(CURDIR)/.cache/kubernetes/kube-apiserver" go test -count=1 -v -run TestEachChange ./kubernetes
+	@cd test && env $(TEST_ENV) RECORD=1 KUBE_APISERVER="$(CURDIR)/.cache/kubernetes/kube-apiserver" go test -tags apiserver -count=1 -v -run TestEachChange ./kubernetes
 
 .PHONY: clean
 clean: ## Remove all that was built.

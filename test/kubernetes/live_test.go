@@ -1,8 +1,8 @@
 // Copyright The etcdreceiver Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubernetes holds what the receiver tells of objects of Kubernetes against
-// a real API server and against apimachinery.
+//go:build apiserver
+
 package kubernetes
 
 import (
@@ -23,7 +23,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/etcdreceiver/etcdreceiver/internal/golden"
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
@@ -43,15 +42,6 @@ func requests(t *testing.T) (all []request) {
 
 // object is what a record tells of one.
 type object struct{ APIVersion, Kind, Namespace, Name, UID, Manager, Operation string }
-
-// stored is a key and its value as the API server wrote them.
-type stored struct {
-	Key   string
-	Value []byte
-}
-
-// objectsFile is what `make kubernetes-testdata` writes.
-func objectsFile() string { return golden.Path("kubernetes/objects.json") }
 
 // The resource version of an object is the revision of its key, so each answer of
 // the API server has one record.

@@ -1,6 +1,8 @@
 // Copyright The etcdreceiver Authors
 // SPDX-License-Identifier: Apache-2.0
 
+// Package kubernetes holds what the receiver tells of objects of Kubernetes against
+// a real API server and against apimachinery.
 package kubernetes
 
 import (
@@ -21,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/golden"
 	"github.com/etcdreceiver/etcdreceiver/internal/kube"
 )
 
@@ -36,6 +39,15 @@ func hasNeedle(b []byte) bool {
 	}
 	return bytes.Contains(b, []byte(needle))
 }
+
+// stored is a key and its value as the API server wrote them.
+type stored struct {
+	Key   string
+	Value []byte
+}
+
+// objectsFile is what `make kubernetes-testdata` writes.
+func objectsFile() string { return golden.Path("kubernetes/objects.json") }
 
 // recorded are values that a real API server has written.
 func recorded(t *testing.T) (objects []stored) {

@@ -9,6 +9,9 @@
 //	CatchUp   a backlog of single revisions, and what a writer feels meanwhile
 //	Blocked   memory while the pipeline blocks
 //	Snapshot  existing keys, beside pages without an end
+//	Traced    what etcd pays for being traced, beside an empty trap and the classic pair
+//	Ring      records a second through the kernel's ring, and what was lost
+//	RequestsToLogs  what traced requests cost the collector
 //	LongRun   millions of changes, each checked, and the memory meanwhile
 //
 // All code is in the tests. `make bench` runs it and prints a table for each, with
