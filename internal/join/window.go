@@ -52,7 +52,7 @@ type Window struct {
 	slots  []slot // by revision modulo their number; nil until something is traced
 	owners *lru.Cache[int64, grant]
 	asked  *lru.Cache[int64, struct{}] // leases that a client has asked to revoke
-	traced map[int]int64 // by process the revision after which its requests are seen
+	traced map[int]int64               // by process the revision after which its requests are seen
 	newest int64
 	next   chan struct{} // closed by the next Drained, if somebody waits
 }
