@@ -32,7 +32,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 	t := &trace.Tracer{
 		Settings: trace.Settings{
 			Mode: trace.Mode(c.Events.Mode), Operations: c.Operations, SlowRequest: c.Events.SlowThreshold, Sample: c.Events.SampleRatio,
-			MaxRecords: c.Events.MaxPerSecond, Top: c.Top,
+			Exclude: r.config.Watch.Exclude, MaxRecords: c.Events.MaxPerSecond, Top: c.Top,
 			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold,
 			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
 			Names: c.Processes.Names, Paths: c.Processes.Paths, PIDs: c.Processes.Pids,

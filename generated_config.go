@@ -67,7 +67,7 @@ func NewDefaultEbpfDiskConfig() EbpfDiskConfig {
 type EbpfEventsConfig struct {
 	// How many requests become log records in each second, and as many again of those that fail. What exceeds it is counted and told by a gap record. 0 means no limit.
 	MaxPerSecond int `mapstructure:"max_per_second"`
-	// `none`: no requests. `slow`: those that take slow_threshold, and those that fail. `writes`: also all that may change something. `all`: also reads, of those that are fast the part sample_ratio.
+	// `none`: no requests. `slow`: those that take slow_threshold, and those that fail. `writes`: also all that may change something, and the download of a snapshot. `all`: also reads, of those that are fast the part sample_ratio, and requests on streams (watch, keep alive), if that is 1.
 	Mode string `mapstructure:"mode"`
 	// Which part of the fast reads become log records under mode `all`, from 0 to 1.
 	SampleRatio float64 `mapstructure:"sample_ratio"`
@@ -156,7 +156,7 @@ type WatchConfig struct {
 	Batch WatchBatchConfig `mapstructure:"batch"`
 	// Whether key changes are watched.
 	Enabled bool `mapstructure:"enabled"`
-	// Key prefixes whose changes are left out. On Kubernetes think of /registry/leases/, /registry/events/ and /registry/masterleases/.
+	// Key prefixes whose changes are left out. Records of requests (`ebpf`) for keys below them are told without the key, and etcd.prefix.requests does not count them by name. On Kubernetes think of /registry/leases/, /registry/events/ and /registry/masterleases/.
 	Exclude []string `mapstructure:"exclude,omitempty"`
 	// Whether a stream without a stored position first tells every existing key once, as of one revision, then the changes that follow it.
 	InitialSnapshot bool `mapstructure:"initial_snapshot"`

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -57,7 +58,7 @@ type etcdReceiver struct {
 	window          *join.Window      // nil unless requests are traced and changes tell their authors
 	health          *health
 	events          chan plog.Logs
-	metricsRefused  bool // the last collection; of the status road's goroutine
+	metricsRefused  atomic.Bool // the last collection, of whichever road
 }
 
 // kubernetesSecrets matches keys whose values never leave the host, also where the
@@ -229,14 +230,13 @@ func (r *etcdReceiver) consumeMetrics(ctx context.Context, metrics pmetric.Metri
 	ctx = r.obs.StartMetricsOp(ctx)
 	err := r.metrics.ConsumeMetrics(ctx, metrics)
 	r.obs.EndMetricsOp(ctx, "etcd", points, err)
-	refused := err != nil
+	refusedBefore := r.metricsRefused.Swap(err != nil)
 	switch {
-	case refused && !r.metricsRefused:
+	case err != nil && !refusedBefore:
 		r.settings.Logger.Warn("the pipeline refuses metrics; what it refuses is not offered again", zap.Int("data_points", points), zap.Error(err))
-	case !refused && r.metricsRefused:
+	case err == nil && refusedBefore:
 		r.settings.Logger.Info("the pipeline accepts metrics again")
 	}
-	r.metricsRefused = refused
 }
 
 // eventQueue is how many collections' events wait for a pipeline that refuses.

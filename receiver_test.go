@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,8 +15,12 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/receiver/watch"
@@ -94,4 +99,25 @@ func TestShutdownBeforeStartEndsInAReceiverThatDoesNothing(t *testing.T) {
 	require.NoError(t, r.Shutdown(context.Background()))
 	require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
 	require.NoError(t, r.Shutdown(context.Background()))
+}
+
+// The roads of status and of requests offer metrics at the same time.
+func TestAPipelineThatRefusesMetricsIsToldOnceForAllRoads(t *testing.T) {
+	core, logged := observer.New(zap.InfoLevel)
+	settings := receivertest.NewNopSettings(metadata.Type)
+	settings.Logger = zap.New(core)
+	r, err := newReceiver(settings, NewFactory().CreateDefaultConfig().(*Config), func() {})
+	require.NoError(t, err)
+	offer := func(next consumer.Metrics) {
+		r.metrics = next
+		var roads sync.WaitGroup
+		for range 4 {
+			roads.Go(func() { r.consumeMetrics(context.Background(), pmetric.NewMetrics()) })
+		}
+		roads.Wait()
+	}
+	offer(consumertest.NewErr(errors.New("no")))
+	assert.Equal(t, 1, logged.FilterMessageSnippet("refuses metrics").Len())
+	offer(consumertest.NewNop())
+	assert.Equal(t, 1, logged.FilterMessageSnippet("accepts metrics again").Len())
 }

@@ -36,12 +36,14 @@ struct binary {
 	__u16 watchers;	    /* v3rpc.serverWatchStream.watchStream */
 	__u16 operation;    /* RequestOp.Request */
 	__u16 put_key, put_value, put_lease, range_key, range_end, delete_key, delete_end;
-	__u16 txn_success, txn_failure, txn_succeeded;
+	__u16 txn_success, txn_failure, txn_succeeded, txn_responses;
+	__u16 response_op, deleted; /* ResponseOp.Response, DeleteRangeResponse.Deleted */
 	__u16 entry_header, entry_put, entry_delete, entry_txn, entry_revoke, entry_grant; /* InternalRaftRequest */
 	__u16 header_id, header_user; /* RequestHeader */
 	__u16 revoke_id, grant_id; /* LeaseRevokeRequest.ID, LeaseGrantRequest.ID */
 	__u8 layout;	    /* enum layout */
 	__u8 entry_wrapped; /* 1: what is applied is a struct whose first word is the entry, since 3.7 */
+	__u8 reserved[2];
 };
 
 /* A kind of request. */

@@ -29,7 +29,7 @@ struct distribution {
 /* All that succeeds is counted here, whether it leaves as a record or not. What fails leaves always. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, PROCESSES_MAX * 64);
+	__uint(max_entries, PROCESSES_MAX * 8); /* an etcd has about 15; 300 kB for each CPU */
 	__type(key, struct distribution_key);
 	__type(value, struct distribution);
 } distributions SEC(".maps");

@@ -68,6 +68,9 @@ type etcdBinary struct {
 	TxnSuccess    uint16
 	TxnFailure    uint16
 	TxnSucceeded  uint16
+	TxnResponses  uint16
+	ResponseOp    uint16
+	Deleted       uint16
 	EntryHeader   uint16
 	EntryPut      uint16
 	EntryDelete   uint16
@@ -80,6 +83,7 @@ type etcdBinary struct {
 	GrantId       uint16
 	Layout        uint8
 	EntryWrapped  uint8
+	Reserved      [2]uint8
 	_             [4]byte
 }
 
@@ -235,7 +239,7 @@ type etcdRequest struct {
 	UserLen    uint8
 	SubjectLen uint8
 	Reserved   [7]uint8
-	Client     [48]uint8
+	Client     [64]uint8
 	User       [64]uint8
 	Subject    [64]uint8
 	Data       [64]uint8

@@ -30,9 +30,9 @@ struct task_struct {
 static __always_inline void tell(enum record_kind kind)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct header *h = reserve(sizeof *h);
+	struct header *h = bpf_ringbuf_reserve(&records, sizeof *h, 0);
 	if (!h)
-		return;
+		return; /* no request is lost: the next rescan sees it */
 	*h = (struct header){.kind = kind, .tgid = id >> 32, .tid = (__u32)id, .ktime = bpf_ktime_get_ns()};
 	submit(h);
 }

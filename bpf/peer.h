@@ -45,7 +45,7 @@ static __always_inline void take_address(struct request *r, __u64 peer, const st
 		r->client_port = port > 0 ? port : 0;
 	} else if (type == b->text_addr + bias) {
 		r->h.flags |= REQUEST_TEXT_ADDR;
-		r->client_len = take_text(r->client, &s, 32); /* [ip]:port with a zone may be longer: it is cut */
+		r->client_len = take_text(r->client, &s, CLIENT_MAX); /* [ip]:port has up to 47, and a zone */
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 )
 
 // Options are what the programs are loaded with.
@@ -157,6 +158,20 @@ func (p *Programs) PutBinary(id uint32, b *Binary, operations map[OperationKey]O
 	return nil
 }
 
+// RemoveBinary makes the programs forget an executable that no process runs any
+// more.
+func (p *Programs) RemoveBinary(id uint32, operations map[OperationKey]Operation) error {
+	err := p.objects.Binaries.Delete(id)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil // they had no room for it
+	}
+	for key := range operations {
+		key.Binary = id
+		err = errors.Join(err, p.objects.Operations.Delete(&key))
+	}
+	return err
+}
+
 // PutProcess tells the programs about a process, or changes what they know of it.
 // Its requests are recorded from now on.
 func (p *Programs) PutProcess(pid int, is Process) error {
@@ -255,18 +270,22 @@ func (p *Programs) Lost() uint64 {
 	return binary.NativeEndian.Uint64(n[:])
 }
 
-// Drain hands over the records that lie in the ring and does not wait for more:
-// nobody is woken for a record, because that would cost etcd more than all else.
-// Call it every few milliseconds, not after Close: an empty ring costs no system
-// call. raw is used again for the next record.
+// Drain hands over the records that lie in the ring now and does not wait for more,
+// nor stay while they come as fast as they are read. Nobody is woken for a record,
+// because that would cost etcd more than all else. Call it every few milliseconds,
+// not after Close: an empty ring costs no system call. raw is used again for the
+// next record.
 func (p *Programs) Drain(each func(raw []byte)) error {
-	for p.ring.AvailableBytes() > 0 {
+	const header, align = unix.BPF_RINGBUF_HDR_SZ, 8
+	for left := p.ring.AvailableBytes(); left > 0; {
 		err := p.ring.ReadInto(&p.record)
 		switch {
 		case err == nil:
+			n := len(p.record.RawSample)
+			left -= header + (n+align-1)/align*align
 			each(p.record.RawSample)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil // the next record is not written to its end yet
+			return nil // the rest of them was discarded
 		default:
 			return err
 		}
@@ -274,7 +293,7 @@ func (p *Programs) Drain(each func(raw []byte)) error {
 	return nil
 }
 
-// Close ends Read and takes everything out of the kernel that is not attached.
+// Close takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
 	return errors.Join(p.ring.Close(), p.objects.Close())
 }

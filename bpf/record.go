@@ -47,7 +47,7 @@ type Record struct {
 
 	Cluster, Member uint64
 	Revision        int64
-	Number          int64 // what Operation.Number tells, or of KindInner the lease of a put
+	Number          int64 // what Operation.Number tells, or of KindInner the lease of a put, or what a delete deleted
 	Count, Answer   int64
 	ValueLen        int64
 	KeyLen, EndLen  int32  // -1: none

@@ -42,7 +42,7 @@ struct header {
 	__u64 ktime;	 /* ns, CLOCK_MONOTONIC */
 };
 
-#define CLIENT_MAX 48
+#define CLIENT_MAX 64
 #define NAME_MAX 64
 #define DATA_SMALL 64
 #define DATA_LARGE 512
@@ -78,7 +78,7 @@ struct inner {
 	__s32 key_len, end_len;
 	__u16 key_kept, end_kept;
 	__s64 value_len;
-	__s64 number; /* the lease of a put */
+	__s64 number; /* the lease of a put; how many keys a delete has deleted */
 	__u8 data[DATA_LARGE];
 };
 

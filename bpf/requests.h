@@ -122,7 +122,15 @@ static __always_inline void take_request(struct request *r, const struct header 
 /* The operations of the branch that ran, each as a record of its own: a transaction may have 128, etcd's default. */
 #define INNER_MAX 128
 
-static __always_inline void take_inner(const struct header *h, __u64 list, __u32 i, __u16 flags, const struct binary *b, __u64 bias)
+/* How many keys operation i, a delete, has deleted. */
+static __always_inline __s64 take_deleted(__u64 responses, __u32 i, const struct binary *b)
+{
+	__u64 one = responses ? take_word(responses + 8 * i) : 0; /* *ResponseOp */
+	__u64 wrapped = one ? take_word(one + b->response_op + 8) : 0;
+	return take_number(take_word(wrapped), b->deleted, 8);
+}
+
+static __always_inline void take_inner(const struct header *h, __u64 list, __u64 responses, __u32 i, __u16 flags, const struct binary *b, __u64 bias)
 {
 	struct go_interface wrapped;
 	struct go_string key = {}, end = {};
@@ -155,6 +163,7 @@ static __always_inline void take_inner(const struct header *h, __u64 list, __u32
 	case 3:
 		take(&key, sizeof key, message + b->delete_key);
 		take(&end, sizeof end, message + b->delete_end);
+		r->number = take_deleted(responses, i, b);
 		break;
 	}
 	r->key_len = key.data ? key.len : -1;
@@ -170,10 +179,11 @@ static __noinline void take_transaction(const struct header *h, const struct ser
 	bool succeeded = s->response && take_number(s->response, b->txn_succeeded, 1) == 1;
 	if (!s->response || !take(&list, sizeof list, s->request + (succeeded ? b->txn_success : b->txn_failure)))
 		return;
+	__u64 responses = take_word(s->response + b->txn_responses);
 	for (__u32 i = 0; i < INNER_MAX; i++) {
 		if (i >= list.len)
 			break;
-		take_inner(h, list.data, i, succeeded ? 0 : INNER_ELSE, b, bias);
+		take_inner(h, list.data, responses, i, succeeded ? 0 : INNER_ELSE, b, bias);
 	}
 }
 

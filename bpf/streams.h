@@ -54,7 +54,8 @@ static __always_inline void tell_stream(const struct header *h, struct served *s
 {
 	s->ext = h->ktime;
 	s->flags = REQUEST_BY_KTIME;
-	distribute(h->tgid, RECORD_STREAM, op->code, 0);
+	if (p->checked)
+		distribute(h->tgid, RECORD_STREAM, op->code, 0);
 	if (op->emit)
 		emit(h, s, op, b, p);
 }

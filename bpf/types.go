@@ -5,7 +5,7 @@
 
 package bpf
 
-// What the programs are told. The fields are described in process.h.
+// What the programs are told. The fields are described in binary.h and process.h.
 type (
 	Binary       = etcdBinary
 	Operation    = etcdOperation

@@ -6,6 +6,7 @@ package etcdclient
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -136,6 +137,19 @@ func (c *Cluster) Conn(e Endpoint) *Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.connsLocked([]Endpoint{e})[0]
+}
+
+// Claimed gives the connection to an endpoint that a process on this host claims to
+// serve, and what ends it. User and password are only for endpoints that are
+// configured or that a member told: any process may call itself etcd.
+func (c *Cluster) Claimed(e Endpoint) (conn *Conn, end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.seeds, e) || slices.Contains(c.told, e) || c.settings.Username == "" {
+		return c.connsLocked([]Endpoint{e})[0], func() {}
+	}
+	conn = Settings{Timeout: c.settings.Timeout}.NewConn(c.target, e)
+	return conn, func() { _ = conn.Close() }
 }
 
 // Next gives the known endpoints in turn, for a stream that needs any voter.

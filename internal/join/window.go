@@ -6,6 +6,7 @@ package join
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,11 @@ import (
 
 const (
 	// size is how many revisions are kept: at 10,000 writes a second those of six
-	// seconds, with 100 bytes of keys each about 30 MB at most.
+	// seconds.
 	size = 1 << 16
+	// maxBytes is how much of what is kept may have a size that clients choose. What
+	// comes then is kept without its keys, and joined only if it needs none.
+	maxBytes = 32 << 20
 	// leases is how many leases are kept with their owner.
 	leases = 1 << 16
 	// claims is how many requests may claim a revision. One has made it, the others
@@ -54,6 +58,7 @@ type Window struct {
 	asked  *lru.Cache[int64, struct{}] // leases that a client has asked to revoke
 	traced map[int]int64               // by process the revision after which its requests are seen
 	newest int64
+	bytes  int           // that clients chose, of all slots
 	next   chan struct{} // closed by the next Drained, if somebody waits
 }
 
@@ -117,6 +122,8 @@ func (w *Window) Forget() {
 		for _, write := range s.writes {
 			if _, ok := w.traced[write.PID]; ok {
 				kept = append(kept, write)
+			} else {
+				w.bytes -= write.bytes()
 			}
 		}
 		clear(s.writes[len(kept):])
@@ -136,16 +143,21 @@ func (w *Window) Served(write *Write) {
 	if s == nil {
 		return
 	}
-	if len(s.writes) < claims {
-		s.writes = append(s.writes, write)
-		return
-	}
-	for i := range s.writes {
-		if write.Certain && !s.writes[i].Certain {
-			s.writes[i] = write
+	at := len(s.writes)
+	if at == claims {
+		if at = slices.IndexFunc(s.writes, func(w *Write) bool { return !w.Certain }); at < 0 || !write.Certain {
 			return
 		}
+		w.bytes -= s.writes[at].bytes()
+		s.writes[at] = nil
+	} else {
+		s.writes = append(s.writes, nil)
 	}
+	if n := write.bytes(); n > 0 && w.bytes+n > maxBytes {
+		write.Puts, write.Deletes, write.Incomplete = nil, nil, true
+	}
+	w.bytes += write.bytes()
+	s.writes[at] = write
 }
 
 // Applied takes a write that a member has applied. All members apply all writes,
@@ -173,6 +185,9 @@ func (w *Window) slot(pid int, revision int64) *slot {
 		return nil
 	}
 	if s.revision != revision {
+		for _, write := range s.writes {
+			w.bytes -= write.bytes()
+		}
 		clear(s.writes)
 		*s = slot{revision: revision, writes: s.writes[:0]}
 	}
@@ -192,6 +207,9 @@ func (w *Window) Granted(lease int64, by *logrecord.Author, at time.Time) {
 // Revoking takes that a client has asked for the end of a lease. It is told before
 // what is applied then; a lease that ends by itself is revoked without.
 func (w *Window) Revoking(lease int64) { w.asked.Add(lease, struct{}{}) }
+
+// NotRevoked takes back Revoking: etcd has refused it.
+func (w *Window) NotRevoked(lease int64) { w.asked.Remove(lease) }
 
 // ended tells whether a write is the end of a lease that nobody asked for.
 func (w *Window) ended(a *Applied) bool {

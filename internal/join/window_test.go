@@ -94,7 +94,8 @@ func TestAChangeGetsTheAuthorOfTheRequestThatMadeItAndNoOther(t *testing.T) {
 		"cut key":                             {aPut, []*Write{request("alice", "put", func(w *Write) { w.Puts = []Keys{{Key: []byte("/"), Cut: true}} })}, nil, "alice", Joined},
 		"cut key of another":                  {aPut, []*Write{request("alice", "put", func(w *Write) { w.Puts = []Keys{{Key: []byte("/b"), Cut: true}} })}, nil, "", Missed},
 		"below a name":                        {aPut, []*Write{request("alice", "lock", func(w *Write) { w.Puts = []Keys{{Key: []byte("/"), Below: true}} })}, entry("txn", nil), "alice", Joined},
-		"incomplete":                          {aPut, []*Write{request("alice", "txn", func(w *Write) { w.Incomplete = true })}, nil, "alice", Joined},
+		"incomplete":                          {aPut, []*Write{request("alice", "txn", func(w *Write) { w.Incomplete, w.Certain = true, true })}, nil, "alice", Joined},
+		"incomplete, and perhaps not":         {aPut, []*Write{request("alice", "txn", func(w *Write) { w.Incomplete = true })}, nil, "", Missed},
 		"certain before perhaps":              {aDelete, []*Write{perhaps("eve", "/a"), deletes("bob", "/a", "")}, nil, "bob", Joined},
 		"two perhaps are none":                {aDelete, []*Write{perhaps("eve", "/a"), perhaps("mallory", "/a")}, nil, "", Missed},
 		"one perhaps":                         {aDelete, []*Write{perhaps("eve", "/a")}, nil, "eve", Joined},
@@ -163,6 +164,34 @@ func TestTheWindowIsBoundedAndWhatLeftItIsUntraced(t *testing.T) {
 	_, outcome = w.Author(&Change{Revision: 100 + 2*size, Key: []byte("/a")})
 	assert.Equal(t, Joined, outcome)
 	assert.Len(t, w.slots, size)
+}
+
+func TestTheKeysOfManyLargeWritesAreBounded(t *testing.T) {
+	w := traced()
+	large := func(r int64, certain bool) *Write {
+		return request("alice", "txn", func(write *Write) {
+			write.Revision, write.Certain = r, certain
+			for range 128 {
+				write.Deletes = append(write.Deletes, Keys{Key: make([]byte, 256)})
+			}
+		})
+	}
+	const writes = 2000
+	for r := int64(100); r < 100+writes; r++ {
+		w.Served(large(r, r%2 == 0))
+		assert.LessOrEqual(t, w.bytes, maxBytes)
+	}
+	_, outcome := w.Author(&Change{Revision: 100 + writes - 2, Key: []byte("/a"), Delete: true})
+	assert.Equal(t, Joined, outcome, "its revision is its own")
+	_, outcome = w.Author(&Change{Revision: 100 + writes - 1, Key: make([]byte, 256), Delete: true})
+	assert.Equal(t, Missed, outcome, "it cannot be proven any more")
+	for r := int64(100) + size; r < 100+size+writes; r++ {
+		w.Served(put("alice", "/a"))
+		write := put("alice", "/a")
+		write.Revision = r
+		w.Served(write)
+	}
+	assert.Less(t, w.bytes, writes*100, "they have made room")
 }
 
 func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {

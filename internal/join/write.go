@@ -21,11 +21,21 @@ type Write struct {
 	Certain bool
 	// By is who asked, and how long it took.
 	By logrecord.Author
-	// Puts and Deletes are what it may have changed. With Incomplete there may be more.
+	// Puts and Deletes are what it may have changed. With Incomplete there is more.
 	Puts, Deletes []Keys
 	Incomplete    bool
 	// Lease whose keys it deletes, 0 if it does not revoke one.
 	Lease int64
+}
+
+// bytes is what its keys take.
+func (w *Write) bytes() (n int) {
+	for _, keys := range [][]Keys{w.Puts, w.Deletes} {
+		for i := range keys {
+			n += len(keys[i].Key) + len(keys[i].End) + 64
+		}
+	}
+	return n
 }
 
 // Keys are one key, or those from Key on and before End, as etcd's requests name
@@ -67,7 +77,7 @@ func (w *Write) made(c *Change) bool {
 	switch {
 	case w.Lease != 0:
 		return c.Delete && (c.Lease == 0 || c.Lease == w.Lease)
-	case w.Incomplete:
+	case w.Incomplete && w.Certain: // its revision has no changes of others
 		return true
 	}
 	keys := w.Puts

@@ -87,7 +87,13 @@ var appliedNames = map[uint8]string{
 // changed keys.
 func (t *tracer) served(p *process, q *request) {
 	o := byCode(q.Operation)
-	if t.Window == nil || q.failed || q.Kind != bpf.KindRequest || o == nil || o.read {
+	if t.Window == nil || q.Kind != bpf.KindRequest || o == nil || o.read {
+		return
+	}
+	if q.failed {
+		if o.name == "lease_revoke" {
+			t.Window.NotRevoked(q.Number)
+		}
 		return
 	}
 	start, took := t.times(p, q)
@@ -139,7 +145,11 @@ func keysOf(r *bpf.Record) join.Keys {
 	return k
 }
 
-// writeOfTxn looks at the branch that ran. Deletes may have found nothing.
+// maxKeys is how many keys of a request are kept that certainly made its revision: it
+// then made all changes of it.
+const maxKeys = 16
+
+// writeOfTxn looks at the branch that ran.
 func writeOfTxn(q *request) *join.Write {
 	w := &join.Write{Incomplete: q.incomplete() || q.Partial || q.Count > maxInner}
 	for i := range q.inner {
@@ -150,14 +160,20 @@ func writeOfTxn(q *request) *join.Write {
 			w.Puts = append(w.Puts, key)
 			w.Certain = true
 		case "delete_range":
-			w.Deletes = append(w.Deletes, key)
+			if in.Number != 0 { // bpf.Unknown: it may have found nothing
+				w.Deletes = append(w.Deletes, key)
+				w.Certain = w.Certain || in.Number > 0
+			}
 		case "range":
 		default:
 			w.Incomplete = true // one that is not known, or a transaction inside
 		}
 	}
-	if len(w.Puts) == 0 && len(w.Deletes) == 0 && !w.Incomplete {
+	switch keys := len(w.Puts) + len(w.Deletes); {
+	case keys == 0 && !w.Incomplete:
 		return nil
+	case keys > maxKeys && w.Certain:
+		w.Puts, w.Deletes, w.Incomplete = nil, nil, true
 	}
 	return w
 }

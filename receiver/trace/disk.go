@@ -45,9 +45,10 @@ func (t *tracer) openDisk() {
 }
 
 // followFiles makes sure that the syncs of a process are seen, on whatever file
-// systems its files are.
+// systems its files are. An etcd that has answered has opened them all; one that
+// begins has its backend first, and its WAL may be on another file system.
 func (t *tracer) followFiles(p *process) {
-	if t.disk == nil || p.filesFollowed || p.attachment == nil {
+	if t.disk == nil || p.filesFollowed || !p.verified {
 		return
 	}
 	for _, magic := range fileSystems(t.proc(), p.PID, p.DataDir) {

@@ -34,7 +34,7 @@ type outbox struct {
 	queue    chan plog.Logs
 	lost     func(stage string, n int64)
 	open     map[*process]*openBatch
-	untold   int64 // requests that were lost and not told yet
+	untold   int64 // records that were lost and not told yet; the ring has others than of requests too
 	limit    limit
 }
 
@@ -84,19 +84,15 @@ func (o *outbox) close(p *process, b *openBatch) {
 	}
 }
 
-// lastRecords bounds how long an orderly end waits for the pipeline.
-const lastRecords = 2 * time.Second
-
-// deliver hands over until the queue is closed. After ctx it does not wait long
-// any more.
+// deliver hands over until the queue is closed. What is left when ctx ends is lost:
+// an offer that begins then could last for delivery.Grace, and so could each.
 func (o *outbox) deliver(ctx context.Context, consume func(context.Context, plog.Logs) error) {
 	for logs := range o.queue {
-		offer, cancel := ctx, context.CancelFunc(func() {})
 		if ctx.Err() != nil {
-			offer, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastRecords)
+			o.lost(LostQueue, int64(logs.LogRecordCount()))
+			continue
 		}
-		_ = consume(offer, logs) // who delivers counts what is refused
-		cancel()
+		_ = consume(ctx, logs) // who delivers counts what is refused
 	}
 }
 

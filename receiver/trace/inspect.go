@@ -42,7 +42,7 @@ func inspect(file *gobinary.Binary, emits func(*operation) bool) (*executable, e
 	f.peer()
 	f.failures()
 	f.transactions()
-	f.streams()
+	f.streams(emits)
 	f.users()
 	f.applied()
 	return x, nil
@@ -353,6 +353,9 @@ func (f *finder) transactions() {
 	f.set(&err, &b.TxnSuccess, "etcdserverpb.TxnRequest", "Success")
 	f.set(&err, &b.TxnFailure, "etcdserverpb.TxnRequest", "Failure")
 	f.set(&err, &b.TxnSucceeded, "etcdserverpb.TxnResponse", "Succeeded")
+	f.set(&err, &b.TxnResponses, "etcdserverpb.TxnResponse", "Responses")
+	f.set(&err, &b.ResponseOp, "etcdserverpb.ResponseOp", "Response")
+	f.set(&err, &b.Deleted, "etcdserverpb.DeleteRangeResponse", "Deleted")
 	f.set(&err, &b.Operation, "etcdserverpb.RequestOp", "Request")
 	f.set(&err, &b.PutKey, "etcdserverpb.PutRequest", "Key")
 	f.set(&err, &b.PutValue, "etcdserverpb.PutRequest", "Value")
@@ -378,7 +381,7 @@ func (f *finder) transactions() {
 var errStackArguments = errors.New("builds of Go 1.16 pass arguments on the stack")
 
 // streams finds where requests on streams begin.
-func (f *finder) streams() {
+func (f *finder) streams(emits func(*operation) bool) {
 	b := &f.x.binary
 	b.WatchStream, b.Watchers = bpf.None, bpf.None
 	for i, at := range []struct {
@@ -411,7 +414,7 @@ func (f *finder) streams() {
 		if o.request != "" {
 			request, _ = f.file.Type(o.request)
 		}
-		f.x.operations[bpf.OperationKey{Type: at.kind}] = f.operation(o, uint8(len(unary)+i+1), request, true)
+		f.x.operations[bpf.OperationKey{Type: at.kind}] = f.operation(o, uint8(len(unary)+i+1), request, emits(o))
 	}
 	var err error
 	if f.set(&err, &b.WatchStream, "v3rpc.serverWatchStream", "gRPCStream"); err != nil {

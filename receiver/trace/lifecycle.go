@@ -112,7 +112,7 @@ func (t *tracer) resume(ctx context.Context, p *process) {
 	if time.Now().Before(p.next) {
 		return
 	}
-	if p.executable != nil && p.attachment == nil {
+	if p.attachment == nil {
 		t.add(p)
 	}
 	t.followFiles(p)
@@ -145,8 +145,48 @@ func (t *tracer) checkDue(ctx context.Context) {
 
 // forget takes the probes out of a process that has ended, or runs another file.
 func (t *tracer) forget(p *process) {
+	t.keep(p)
 	t.detach(p)
 	delete(t.processes, p.PID)
 	delete(t.checking, p.PID)
+	t.dropExecutable(p.binary)
 	t.Report(p.PID, nil)
+}
+
+// keep has the next metrics tell what was counted of a process that is forgotten
+// now.
+func (t *tracer) keep(p *process) {
+	now := time.Now()
+	if t.Metrics == nil || !p.verified || !now.After(p.since) {
+		return
+	}
+	all, err := t.programs.Distributions()
+	if err != nil {
+		t.Logger.Warn("the last counts of a process cannot be read", zap.Int("pid", p.PID), zap.Error(err))
+		return
+	}
+	own := slices.DeleteFunc(all, func(d bpf.Distribution) bool { return int(d.PID) != p.PID })
+	t.collectProcess(p, own, now).ResourceMetrics().MoveAndAppendTo(t.gone.ResourceMetrics())
+}
+
+// dropExecutable forgets an executable that no process runs any more.
+func (t *tracer) dropExecutable(id uint32) {
+	for _, p := range t.processes {
+		if p.binary == id {
+			return
+		}
+	}
+	for of, x := range t.executables {
+		if x.id != id {
+			continue
+		}
+		delete(t.executables, of)
+		if x.executable == nil {
+			return // the programs were not told of it
+		}
+		if err := t.programs.RemoveBinary(id, x.operations); err != nil {
+			t.Logger.Warn("forgetting an executable", zap.Error(err))
+		}
+		return
+	}
 }

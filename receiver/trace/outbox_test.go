@@ -6,7 +6,9 @@
 package trace
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -55,4 +57,42 @@ func TestTheGapIsWhatWasLostHoweverOften(t *testing.T) {
 	o.flush(now, true)
 	assert.Equal(t, []int64{2 + 4}, gaps())
 	assert.Zero(t, o.untold)
+}
+
+func TestAnOrderlyEndOffersAllThatIsQueuedForTwoSeconds(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		takes bool
+		took  time.Duration
+		lost  int64
+	}{
+		{"the pipeline takes all", true, 0, 0},
+		{"the pipeline takes nothing", false, lastOffers, queueBatches - 1}, // one was offered: who delivers counts it
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, end := context.WithCancel(t.Context())
+				offers, cancel := lasting(ctx)
+				defer cancel()
+				var lost int64
+				o := &outbox{queue: make(chan plog.Logs, queueBatches), lost: func(_ string, n int64) { lost += n }}
+				for range queueBatches {
+					logs := plog.NewLogs()
+					logs.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+					o.queue <- logs
+				}
+				close(o.queue)
+				end()
+				ended := time.Now()
+				o.deliver(offers, func(ctx context.Context, _ plog.Logs) error {
+					if !c.takes {
+						<-ctx.Done()
+					}
+					return ctx.Err()
+				})
+				assert.Equal(t, c.took, time.Since(ended)) // on the clock of the bubble
+				assert.Equal(t, c.lost, lost)
+			})
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -34,7 +35,7 @@ func (t *Tracer) Open() error {
 	}
 	r := &tracer{
 		Tracer: t, programs: programs, executables: map[identity]*found{}, processes: map[int]*process{},
-		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1),
+		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1), gone: pmetric.NewMetrics(),
 	}
 	r.assembler = newAssembler(r.finished)
 	r.openDisk()
@@ -55,17 +56,32 @@ func (t *Tracer) Open() error {
 	return nil
 }
 
+// lastOffers is how long an orderly end offers what is left.
+const lastOffers = 2 * time.Second
+
 // Run traces until ctx ends, and returns when all probes are out of etcd and what
 // was read is delivered, or could not be within two seconds.
 func (t *Tracer) Run(ctx context.Context) {
+	offers, cancel := lasting(ctx)
+	defer cancel()
 	var delivering sync.WaitGroup
 	for _, deliver := range t.deliver {
-		delivering.Go(func() { deliver(ctx) })
+		delivering.Go(func() { deliver(offers) })
 	}
 	t.run(ctx)
 	delivering.Wait()
 	if err := t.close(); err != nil {
 		t.Logger.Warn("closing the programs in the kernel", zap.Error(err))
+	}
+}
+
+// lasting ends lastOffers after ctx.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastOffers, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
 	}
 }
 

@@ -83,18 +83,25 @@ func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []
 	var conns []*etcdclient.Conn
 	for _, u := range urls {
 		if e, err := etcdclient.ParseEndpoint(u); err == nil && e.Secure() == (target.TLS != nil) {
-			conns = append(conns, t.Cluster.Conn(e))
+			conn, end := t.Cluster.Claimed(e)
+			defer end()
+			conns = append(conns, conn)
 		}
 	}
 	own := len(conns)
 	for i, conn := range append(conns, t.Cluster.Seeds()...) {
 		of, e := askOne(ctx, conn, key, i >= own)
-		answers = append(answers, of...)
 		if e != nil {
 			err = e
-		} else if list, e := conn.Members(ctx); e == nil && t.Window != nil {
-			t.Cluster.Learn(list.Members)
+		} else if list, e := conn.Members(ctx); e == nil { // which needs no right
+			for k := range of {
+				of[k].cluster, of[k].member = list.Header.ClusterId, list.Header.MemberId
+			}
+			if i >= own {
+				t.Cluster.Learn(list.Members)
+			}
 		}
+		answers = append(answers, of...)
 	}
 	return answers, err
 }
@@ -169,18 +176,25 @@ var errNotReached = errors.New("no endpoint leads to it: add one of its client U
 // errForeign: one receiver tells about one cluster.
 var errForeign = errors.New("it is a member of another cluster than that of the endpoints")
 
-// foreign tells whether the configured endpoints lead to other clusters only.
-func (t *tracer) foreign(p *process, answers []answer) bool {
+// ours tells whether a process is of the cluster of the configured endpoints.
+func (t *tracer) ours(p *process, answers []answer) error {
 	known := false
 	for _, a := range answers {
-		if a.seed && a.code == codes.OK {
+		if a.seed && a.cluster != 0 {
 			known = true
 			if a.cluster == p.cluster {
-				return false
+				return nil
 			}
 		}
 	}
-	return known && p.cluster != 0
+	switch {
+	case known && p.cluster != 0:
+		return errForeign
+	case p.cluster == 0:
+		return errors.Join(errNotReached, errors.New("etcd does not tell us of which cluster it is"))
+	default:
+		return errors.Join(errNotReached, errors.New("no endpoint tells of which cluster it is"))
+	}
 }
 
 // verify tells where the process's clock begins if all was read as it was.
@@ -202,8 +216,8 @@ func (t *tracer) verify(p *process, c *checked) (int64, error) {
 		}
 		nanos = append(nanos, nano)
 	}
-	if t.foreign(p, c.answers) {
-		return 0, errForeign
+	if err := t.ours(p, c.answers); err != nil {
+		return 0, err
 	}
 	slices.Sort(nanos)
 	return nanos[len(nanos)/2], nil
@@ -227,6 +241,7 @@ func (t *tracer) compare(p *process, q *request, c *checked, ahead int64) (int64
 		if !q.failed || q.known && codes.Code(q.code) != a.code {
 			return 0, fmt.Errorf("a request that etcd refused with %s was read as %s", a.code, codes.Code(q.code))
 		}
+		p.cluster, p.member = a.cluster, a.member
 	} else {
 		if q.Cluster != a.cluster || q.Member != a.member || uint64(q.Revision) != a.revision || q.Count != 0 {
 			return 0, fmt.Errorf("the answer of member %x of %x at revision %d was read as of %x of %x at %d with %d keys",

@@ -25,16 +25,17 @@ type Mode string
 const (
 	ModeNone   Mode = "none"
 	ModeSlow   Mode = "slow"   // what takes Settings.SlowRequest
-	ModeWrites Mode = "writes" // what may change something, and what is slow
-	ModeAll    Mode = "all"    // and reads, of those that are fast Settings.Sample
+	ModeWrites Mode = "writes" // what may change something, the download of a snapshot, and what is slow
+	ModeAll    Mode = "all"    // and reads, of those that are fast Settings.Sample, and streams
 )
 
 // Settings are what the user configured.
 type Settings struct {
 	Mode        Mode
 	Operations  []string      // families that become records; empty: all
+	Exclude     []string      // prefixes of keys that neither records nor metrics show
 	SlowRequest time.Duration // > 0
-	Sample      float64       // part of the fast reads under ModeAll, 0 to 1
+	Sample      float64       // part of the fast reads under ModeAll, 0 to 1; streams only at 1
 	MaxRecords  int           // of requests in a second, and as many that failed; 0: no limit
 	Top         int           // clients, users and key prefixes that are counted by name; 0: none
 	Disk        bool          // syncs of etcd's files too

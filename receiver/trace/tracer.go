@@ -9,7 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"slices"
 	"time"
 
@@ -34,6 +34,7 @@ type tracer struct {
 	processes   map[int]*process
 	assembler   *assembler
 	metrics     chan pmetric.Metrics // room for one
+	gone        pmetric.Metrics      // the last ones of processes that have ended
 	meters      map[*process]*meter
 	record      bpf.Record
 	disk        *bpf.Disk      // nil if syncs are not followed
@@ -94,7 +95,6 @@ func (t *tracer) end() {
 	}
 	t.drain(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))
-	t.tell(time.Now())
 	if counted, err := t.programs.Counters(); err == nil {
 		t.Logger.Debug("the programs in the kernel have ended", zap.Any("counted", counted))
 	}
@@ -102,17 +102,27 @@ func (t *tracer) end() {
 		t.outbox.flush(time.Now(), true)
 		close(t.outbox.queue)
 	}
+	t.send(time.Now()) // these have no next ones, so they wait until the pipeline takes those before
 	close(t.metrics)
 }
 
 // tell hands metrics over, unless the pipeline has not taken the last ones yet: the
 // next have what these would have had.
 func (t *tracer) tell(now time.Time) {
-	if t.Metrics == nil || len(t.metrics) == cap(t.metrics) {
+	if len(t.metrics) < cap(t.metrics) { // nobody else sends
+		t.send(now)
+	}
+}
+
+func (t *tracer) send(now time.Time) {
+	if t.Metrics == nil {
 		return
 	}
-	if m := t.collect(now); m.ResourceMetrics().Len() > 0 {
-		t.metrics <- m // nobody else sends
+	m := t.gone
+	t.gone = pmetric.NewMetrics()
+	t.collect(now).ResourceMetrics().MoveAndAppendTo(m.ResourceMetrics())
+	if m.ResourceMetrics().Len() > 0 {
+		t.metrics <- m
 	}
 }
 
@@ -214,6 +224,9 @@ func (t *tracer) attach(p *process) error {
 	if x.err != nil {
 		return x.err
 	}
+	if err := t.programs.PutBinary(x.id, &x.binary, x.operations); err != nil {
+		return err
+	}
 	p.executable = x.executable
 	p.is.Binary = x.id
 	if p.is.Bias, err = loadBias(t.proc(), p.PID, x.build, id); err != nil {
@@ -223,25 +236,19 @@ func (t *tracer) attach(p *process) error {
 		return err
 	}
 	if p.attachment, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, x.probes); err != nil {
-		return err
+		return errors.Join(err, t.programs.RemoveProcess(p.PID))
 	}
 	t.Logger.Debug("probes are in etcd", zap.Int("pid", p.PID), zap.String("go", x.build.GoVersion), zap.Int("probes", len(x.probes)))
 	return nil
 }
 
 // inspect reads an executable once, however many processes run it.
-func (t *tracer) inspect(file interface {
-	ReadAt([]byte, int64) (int, error)
-},
-) *found {
+func (t *tracer) inspect(file io.ReaderAt) *found {
 	t.nextBinary++
 	x := &found{id: t.nextBinary}
 	binary, err := gobinary.Open(file)
 	if err == nil {
 		x.executable, err = inspect(binary, t.leaves)
-	}
-	if err == nil {
-		err = t.programs.PutBinary(x.id, &x.binary, maps.Clone(x.operations))
 	}
 	x.err = err
 	return x

@@ -129,6 +129,11 @@ func writeAll(t *testing.T, c *caller, b *authorsBook, client, writes int) {
 			if assert.NoError(t, err) {
 				b.note(r.Header.Revision, me("txn"))
 			}
+		case 16: // as Kubernetes deletes
+			r, err := kv.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{del(fmt.Sprintf("/load/%d/%d", client, n-1), "")}})
+			if assert.NoError(t, err) && r.Responses[0].GetResponseDeleteRange().Deleted > 0 {
+				b.note(r.Header.Revision, me("txn"))
+			}
 		case 14:
 			// Nothing is there: it answers with the revision that somebody else has made.
 			_, err := kv.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{del(key, "")}})
