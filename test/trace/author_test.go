@@ -6,7 +6,9 @@ package trace
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,12 +185,19 @@ func truth(t *testing.T, cluster *localcluster.Cluster) (changes func() map[[2]i
 	var mu sync.Mutex
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	watch := client.Watch(ctx, "/load/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
-	<-watch
+	var watch clientv3.WatchChan
+	waitFor(t, "a watch of the test's own", func() bool { // a member may not know the users yet
+		watch = client.Watch(ctx, "/load/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+		r, ok := <-watch
+		return ok && r.Created && !r.Canceled
+	})
 	go func() {
 		defer close(ended)
 		var revision, index int64
 		for r := range watch {
+			if err := r.Err(); err != nil && ctx.Err() == nil {
+				t.Errorf("the watch of the test's own: %v", err)
+			}
 			for _, ev := range r.Events {
 				if ev.Kv.ModRevision != revision {
 					revision, index = ev.Kv.ModRevision, 0
@@ -264,12 +273,9 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 		agents = append(agents, startAgent(t, cluster, m, password))
 	}
 	all := truth(t, cluster)
-	leader, err := cluster.Leader(t.Context())
-	require.NoError(t, err)
 
 	b := &authorsBook{by: map[int64]author{}, leases: map[string]author{}}
 	var group sync.WaitGroup
-	granted := map[string]bool{} // ports of clients of the leader
 	for i := range clients {
 		m := members[i%len(members)]
 		c := call(t, cluster, m, nil)
@@ -277,9 +283,6 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 			c.is(t, fmt.Sprintf("user-%d", i%users), "password")
 		}
 		c.learnPort(t)
-		if m == leader {
-			granted[fmt.Sprint(c.port)] = true
-		}
 		group.Go(func() { writeAll(t, c, b, i, writes/clients) })
 	}
 	group.Wait()
@@ -287,8 +290,12 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 		left, err := root.Get(t.Context(), "/load/leased/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		return err == nil && left.Count == 0
 	})
+	last := slices.Max(slices.Collect(maps.Keys(b.by)))
 	waitFor(t, "all changes", func() bool {
 		n := 0
+		if !all()[[2]int64{last, 0}] {
+			return false
+		}
 		for _, a := range agents {
 			n += len(a.told())
 		}
@@ -297,11 +304,15 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 	time.Sleep(time.Second) // for what comes twice
 
 	want, seen, expired, named := all(), map[[2]int64]int{}, 0, 0
-	wrong := 0
+	wrong, unnamed := 0, 0
 	for i, a := range agents {
 		t.Logf("agent %d told %d changes", i, len(a.told()))
 		for _, c := range a.told() {
 			seen[[2]int64{c.revision, c.subIndex}]++
+			if c.source == "" || c.source == "raft" {
+				unnamed++ // nobody was seen in time: a machine that stands still for a second makes it so
+				continue
+			}
 			by, known := b.by[c.revision]
 			if !known {
 				owner, ok := b.leases[c.lease]
@@ -310,8 +321,8 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 					by = author{source: "this lease was nobody's"}
 				}
 				expired++
-				if by.port != c.port && !granted[fmt.Sprint(by.port)] {
-					by.port = 0 // it was granted by another member than the leader, and only the user is in the log
+				if c.port == 0 {
+					by.port = 0 // another member than the leader granted it, and only the user is in the log
 				}
 				if c.port != 0 {
 					named++
@@ -324,6 +335,9 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 			}
 		}
 	}
+	for revision := range b.by {
+		assert.True(t, want[[2]int64{revision, 0}], "revision %d is missing in the truth", revision)
+	}
 	missing, twice := 0, 0
 	for c := range want {
 		switch seen[c] {
@@ -334,23 +348,28 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 			twice++
 		}
 	}
-	t.Logf("%d changes in %d revisions: %d missing, %d twice, %d with a wrong author; %d expired leases, of %d the owner's address is known",
-		len(want), len(b.by), missing, twice, wrong, expired, named)
+	t.Logf("%d changes in %d revisions: %d missing, %d twice, %d with a wrong author, %d without; %d expired leases, of %d the owner's address is known",
+		len(want), len(b.by), missing, twice, wrong, unnamed, expired, named)
 	assert.Zero(t, missing, "changes that no agent told")
-	assert.Zero(t, twice, "changes that two agents told")
+	assert.LessOrEqual(t, twice, unnamed, "changes that two agents told, though it was known who made them")
+	assert.Less(t, unnamed, len(want)/20, "changes without an author")
 	assert.Len(t, seen, len(want))
 	assert.Zero(t, wrong, "changes with a wrong author")
 	assert.Positive(t, expired)
 	assert.Positive(t, named)
-	// What the receivers say of themselves is true: of what each told, all authors are known.
-	joined := int64(0)
+	// What the receivers say of themselves is true.
+	joined, without := int64(0), int64(0)
 	for _, a := range agents {
-		joined += a.Counter("receiver_etcd_changes_signed", "outcome", "joined")
-		assert.Zero(t, a.Counter("receiver_etcd_changes_signed", "outcome", "missed"))
-		assert.Zero(t, a.Counter("receiver_etcd_changes_signed", "outcome", "untraced"))
-		assert.Equal(t, int64(len(want)), a.Counter("receiver_etcd_changes_signed", "outcome", "joined")+a.Counter("receiver_etcd_changes_signed", "outcome", "elsewhere"))
+		count := func(outcome string) int64 { return a.Counter("receiver_etcd_changes_signed", "outcome", outcome) }
+		joined, without = joined+count("joined"), without+count("missed")+count("untraced")
+		assert.EqualValues(t, len(want), count("joined")+count("elsewhere")+count("missed")+count("untraced"))
 	}
-	assert.EqualValues(t, len(want), joined)
+	assert.EqualValues(t, unnamed, without)
+	told := 0
+	for _, n := range seen {
+		told += n
+	}
+	assert.EqualValues(t, told-unnamed, joined)
 }
 
 // learnPort makes a request, so that the connection is there.
