@@ -306,11 +306,11 @@ func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 	case a == nil:
 		return nil, Missed
 	case !a.Here:
-		return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Elsewhere
+		return a.author(), Elsewhere
 	case w.ended(a) && c.Delete:
 		return w.expired(a), Joined
 	default:
-		return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}, Missed
+		return a.author(), Missed
 	}
 }
 

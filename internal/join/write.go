@@ -7,6 +7,7 @@ import (
 	"bytes"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
+	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
 // Write is a request that etcd answered with success and that may have changed
@@ -108,6 +109,11 @@ type Applied struct {
 	Operation string
 	// Lease that was revoked.
 	Lease int64
+}
+
+// author is what the log says of who wrote.
+func (a *Applied) author() *logrecord.Author {
+	return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}
 }
 
 // allows tells whether a request may be the one that the log has at its revision.

@@ -1,0 +1,145 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
+)
+
+// finder looks things up in one executable.
+type finder struct {
+	file *gobinary.Binary
+	x    *executable
+	old  bool // etcd 3.4: has its own probes
+}
+
+// lack notes what will be missing.
+func (f *finder) lack(what string, err error) {
+	f.x.lacks = append(f.x.lacks, fmt.Sprintf("%s: %v", what, err))
+}
+
+// function is the only one whose name ends in suffix, after a slash or a dot.
+func (f *finder) function(suffix string) (gobinary.Function, error) {
+	found, err := f.file.Functions(func(name string) bool {
+		rest, ok := strings.CutSuffix(name, suffix)
+		return ok && (rest == "" || strings.HasSuffix(rest, "/"))
+	})
+	switch {
+	case err != nil:
+		return gobinary.Function{}, err
+	case len(found) == 0:
+		return gobinary.Function{}, fmt.Errorf("%w %s", errNoFunction, suffix)
+	case len(found) > 1:
+		return gobinary.Function{}, fmt.Errorf("there are %d functions %s", len(found), suffix)
+	}
+	return found[0], nil
+}
+
+var errNoFunction = errors.New("there is no function")
+
+// probe is a program at the stack check of a function.
+func (f *finder) probe(program bpf.Program, function gobinary.Function) error {
+	p, err := f.place(program, function)
+	if err == nil {
+		f.x.probes = append(f.x.probes, p)
+	}
+	return err
+}
+
+// place is where such a probe belongs.
+func (f *finder) place(program bpf.Program, function gobinary.Function) (bpf.Probe, error) {
+	at, err := f.file.StackCheck(function)
+	if err != nil {
+		return bpf.Probe{}, err
+	}
+	offset, err := f.file.FileOffset(at)
+	return bpf.Probe{Program: program, Offset: offset}, err
+}
+
+func (f *finder) probeAt(program bpf.Program, addr uint64) error {
+	offset, err := f.file.FileOffset(addr)
+	if err == nil {
+		f.x.probes = append(f.x.probes, bpf.Probe{Program: program, Offset: offset})
+	}
+	return err
+}
+
+func (f *finder) probeFunction(program bpf.Program, suffix string) error {
+	function, err := f.function(suffix)
+	if err != nil {
+		return err
+	}
+	return f.probe(program, function)
+}
+
+// field is the offset of a field within fields of structs: "State.PeerCertificates".
+func (f *finder) field(t *gobinary.Type, path string) (uint16, error) {
+	var offset uint64
+	for name := range strings.SplitSeq(path, ".") {
+		field, ok := t.Field(name)
+		if !ok {
+			return bpf.None, fmt.Errorf("%s has no field %s", t.Name, name)
+		}
+		offset += field.Offset
+		next, err := f.file.TypeAt(field.Type)
+		if err != nil {
+			return bpf.None, err
+		}
+		t = next
+	}
+	if offset >= bpf.None {
+		return bpf.None, fmt.Errorf("%s is %d bytes away", path, offset)
+	}
+	return uint16(offset), nil
+}
+
+// offset is that of a field of a struct by name.
+func (f *finder) offset(name, path string) (uint16, error) {
+	first, _, _ := strings.Cut(path, ".")
+	t, err := f.file.Type(name, first)
+	if err != nil {
+		return bpf.None, err
+	}
+	return f.field(t, path)
+}
+
+// set is offset into a place, and notes the first error.
+func (f *finder) set(err *error, to *uint16, name, path string) {
+	if *err == nil {
+		*to, *err = f.offset(name, path)
+	}
+}
+
+// optional is the offset of a field that need not be there, and its size.
+func (f *finder) optional(t *gobinary.Type, path string) (offset uint16, size uint8) {
+	if t == nil || path == "" {
+		return bpf.None, 0
+	}
+	offset, err := f.field(t, path)
+	if err != nil {
+		return bpf.None, 0
+	}
+	field, _ := t.Field(path)
+	of, err := f.file.TypeAt(field.Type)
+	if err != nil {
+		return bpf.None, 0
+	}
+	return offset, uint8(of.Size)
+}
+
+// goMinor is 19 of "go1.19.9", 0 if there is none.
+func goMinor(version string) int {
+	_, rest, _ := strings.Cut(version, "go1.")
+	digits := strings.IndexFunc(rest+".", func(r rune) bool { return r < '0' || r > '9' })
+	minor, _ := strconv.Atoi(rest[:digits])
+	return minor
+}
