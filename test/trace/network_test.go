@@ -163,7 +163,9 @@ func TestBytesAreThoseThatEtcdCounts(t *testing.T) {
 		sum[key[strings.LastIndex(key, " ")+1:]] += n
 	}
 	assert.LessOrEqual(t, sum["transmit"], after[3]*1.01, "what is known to be of a member is among what is of members")
-	assert.NotZero(t, tr.numbers(m.Name, "etcd.network.peer.tcp.rtt"))
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	assert.Equal(t, 4, areAsDeclared(t, tr.metrics, true))
 }
 
 var ssRTT = regexp.MustCompile(`\brtt:([0-9.]+)/`)
