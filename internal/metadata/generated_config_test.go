@@ -31,6 +31,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdChangeSigned: EtcdChangeSignedMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdChangeSignedMetricAttributeKey{EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome},
+					},
 					EtcdClientRequests: EtcdClientRequestsMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
@@ -203,6 +208,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdChangeSigned: EtcdChangeSignedMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdChangeSignedMetricAttributeKey{EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome},
+					},
 					EtcdClientRequests: EtcdClientRequestsMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
@@ -370,7 +380,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdChangeSignedMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
@@ -383,6 +393,18 @@ func TestEtcdAlarmActiveMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.alarm.active doesn't have an attribute invalid, valid attributes: [etcd.alarm.type]")
 
 	cfg = DefaultMetricsConfig().EtcdAlarmActive
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdChangeSignedMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdChangeSigned
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdChangeSignedMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.change.signed doesn't have an attribute invalid, valid attributes: [etcd.author.outcome]")
+
+	cfg = DefaultMetricsConfig().EtcdChangeSigned
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
