@@ -372,7 +372,7 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 		a.Stop(t) // which tells the last of it
 		of := a.coverage(t)
 		assert.EqualValues(t, len(want), sumOf(of))
-		joined, without = joined+of["joined"], without+of["missed"]+of["untraced"]
+		joined, without = joined+of["joined"], without+of["missed"]+of["late"]+of["untraced"]
 		a.judgeGaps(t)
 	}
 	assert.EqualValues(t, unnamed, without)

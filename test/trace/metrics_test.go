@@ -258,8 +258,8 @@ func TestEachRequestCountsOnceInEveryMetric(t *testing.T) {
 	assert.InDelta(t, 10+20+30+2*3, answers["delete_range"].Sum(), 0)
 
 	activeIsOfDurations(t, r.Metrics())
-	all := r.Metrics()
-	areAsDeclared(t, all[len(all)-1].Metrics, "(eBPF).", 5)
+	last := r.Metrics()
+	areAsDeclared(t, last[len(last)-1].Metrics, "(eBPF).", 5)
 }
 
 // addUser makes a user with the prefix of its name.
