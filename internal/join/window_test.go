@@ -207,6 +207,7 @@ func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {
 	w.Forget()
 	author, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
 	assert.Nil(t, author, "it is another revision 42")
+	assert.Zero(t, w.bytes)
 	assert.Equal(t, Missed, outcome)
 }
 

@@ -151,7 +151,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdWatchGaps, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_watch_gaps",
-		metric.WithDescription("Gap records, by reason. Alert on any increase. [Development]"),
+		metric.WithDescription("Gap records of changes that are missing, by reason. Alert on any increase. [Development]"),
 		metric.WithUnit("{gap}"),
 	)
 	errs = errors.Join(errs, err)

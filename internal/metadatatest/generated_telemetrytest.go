@@ -210,7 +210,7 @@ func AssertEqualReceiverEtcdWatchCatchUp(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverEtcdWatchGaps(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_watch_gaps",
-		Description: "Gap records, by reason. Alert on any increase. [Development]",
+		Description: "Gap records of changes that are missing, by reason. Alert on any increase. [Development]",
 		Unit:        "{gap}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -314,8 +314,7 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 	}
 	s.tellHeld(ctx)
 	s.lag.behind(time.Now())
-	count, patience := records.Len(), time.AfterFunc(s.Stall, s.stop)
-	defer patience.Stop()
+	count := records.Len()
 	refused, err := s.offer(ctx, records)
 	switch {
 	case err != nil:
@@ -335,6 +334,8 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 // whether the pipeline has them, or it refuses them for good and that ends the
 // stream. So this session offers nothing more.
 func (s *session) offer(ctx context.Context, records *logrecord.Batch) (refused *delivery.RefusedError, err error) {
+	patience := time.AfterFunc(s.Stall, s.stop)
+	defer patience.Stop()
 	err = s.Deliver(ctx, records.Logs())
 	if refused, ok := errors.AsType[*delivery.RefusedError](err); ok {
 		if !s.StopWhenRefused {

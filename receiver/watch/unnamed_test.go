@@ -6,11 +6,13 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/etcdreceiver/etcdreceiver/internal/delivery"
 	"github.com/etcdreceiver/etcdreceiver/internal/join"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
@@ -115,6 +118,38 @@ func TestMissingAuthorsAreSwitchedOffWithGaps(t *testing.T) {
 	s.Window.Tracing(tracedEtcd, 20)
 	s.takeOne(t, 11, 12)
 	assert.Equal(t, 1, delivered)
+}
+
+func TestAWatchThatLagsBehindTheWindowCountsAndTellsEachChange(t *testing.T) {
+	const kept, first, last = 65_536, 11, 200_000
+	var gaps []string
+	delivered := 0
+	tell := gapsOf(&gaps, accepted)
+	s := follow(t, Bounds{MaxRecords: 1024, MaxBytes: 1 << 30, MaxDelay: time.Hour}, func(ctx context.Context, logs plog.Logs) error {
+		delivered += logs.LogRecordCount()
+		return tell(ctx, logs)
+	})
+	s.Window, s.UnnamedEvery = join.NewWindow(), time.Hour
+	s.Window.Tracing(tracedEtcd, first-1)
+	for r := int64(first); r <= last; r++ {
+		s.Window.Applied(&join.Applied{PID: tracedEtcd, Revision: r, Here: true, Operation: "put"})
+		s.Window.Served(&join.Write{PID: tracedEtcd, Revision: r, Certain: true, Puts: []join.Keys{{Key: []byte("a")}}, By: logrecord.Author{Operation: "put"}})
+	}
+	s.pending = s.newBatch()
+	for r := int64(first); r <= last; {
+		var response []*mvccpb.Event
+		for ; len(response) < 1000 && r <= last; r++ {
+			response = append(response, events(r, "a")...)
+		}
+		require.NoError(t, s.takeEvents(t, response))
+	}
+	s.flushLast(t.Context())
+	of := s.coverage.all()[1]
+	assert.EqualValues(t, last-kept-first+1, of[join.Late].count)
+	assert.EqualValues(t, kept, of[join.Joined].count)
+	assert.Equal(t, last-first+1+len(gaps), delivered)
+	require.Len(t, gaps, 2, "one at once, one at the end")
+	assert.Equal(t, fmt.Sprintf("authors of %d changes in revisions %d..%d missing: late", last-kept-1034, 1035, last-kept), gaps[1])
 }
 
 // points are those of the coverage, by cluster and outcome.

@@ -6,6 +6,7 @@ package trace
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -130,6 +131,30 @@ func TestTheCoverageIsTrueAndTheHoleIsToldWhereTracingEndsInTheMiddle(t *testing
 	}
 	isOfOneSeries(t, all)
 	areAsDeclared(t, all[len(all)-1].Metrics, "(watch).", 1)
+}
+
+func TestWhereNothingIsTracedTheCoverageSaysSoAndNoGapDoes(t *testing.T) {
+	cluster := harness.Start(t, "3.6", localcluster.Config{})
+	m := cluster.Members()[0]
+	run := func(ebpf string) *harness.Receiver {
+		r := harness.New(t, fmt.Sprintf("{endpoints: [%q], collection_interval: 100ms, status: {enabled: false}, ebpf: %s}", m.ClientURL, ebpf), true, true)
+		r.Start(t)
+		t.Cleanup(func() { r.Stop(t) })
+		waitFor(t, "a watch", func() bool { return r.Log.FilterMessage("watching").Len() > 0 })
+		return r
+	}
+	may, off := run(fmt.Sprintf("{mode: auto, processes: {pids: [%d]}}", os.Getpid())), run("{mode: disabled}")
+	kv := pb.NewKVClient(call(t, cluster, m, nil).ClientConn)
+	for n := range 20 {
+		_, err := kv.Put(t.Context(), &pb.PutRequest{Key: fmt.Appendf(nil, "/load/%d", n)})
+		require.NoError(t, err)
+	}
+	waitFor(t, "the coverage", func() bool { return sums(may, "etcd.change.signed", "etcd.author.outcome")["untraced"] == 20 })
+	waitFor(t, "all changes", func() bool { return len(off.Records()) == 20 })
+	may.Stop(t)
+	assert.Len(t, may.Records(), 20, "nothing but changes")
+	assert.EqualValues(t, 20, sumOf(sums(may, "etcd.change.signed", "etcd.author.outcome")))
+	assert.Empty(t, off.Metrics(), "there is nothing to cover")
 }
 
 // isOfOneSeries: the coverage is of the cluster, and its points have one start and
