@@ -67,6 +67,11 @@ func (s *session) sign(ctx context.Context) (signed tally) {
 	if u == nil || len(u.changes) == 0 {
 		return signed
 	}
+	defer u.reset()
+	if !s.Window.Begun() { // as on most hosts: it is not looked for each of them
+		signed[join.Untraced] = counted{u.changes[0].revision, u.changes[len(u.changes)-1].revision, int64(len(u.changes))}
+		return signed
+	}
 	records, until, from := s.pending.records, u.last.Add(Patience), 0
 	var elsewhere []int // records, ascending
 	for i, c := range u.changes {
@@ -91,6 +96,5 @@ func (s *session) sign(ctx context.Context) (signed tally) {
 		})
 		s.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(len(elsewhere)))
 	}
-	u.reset()
 	return signed
 }
