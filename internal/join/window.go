@@ -331,7 +331,8 @@ func (w *Window) tracedAt(revision int64) bool {
 // late tells whether a revision has left the window.
 func (w *Window) late(revision int64) bool { return revision <= w.newest-size }
 
-// Author tells who made a change.
+// Author tells who made a change. Changes of one request share their author, which
+// must stay as it is.
 func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -346,8 +347,7 @@ func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 		return nil, Missed // its place is empty, or has a newer one
 	}
 	if write := s.author(c); write != nil {
-		by := write.By
-		return &by, Joined
+		return &write.By, Joined
 	}
 	switch a := s.applied; {
 	case a == nil:
