@@ -159,10 +159,10 @@ func (t *tracer) drain(now time.Time) {
 		t.Logger.Warn("the ring cannot be read", zap.Error(err))
 	}
 	t.assembler.sweep(now)
+	t.tellLost()
 	if t.Window != nil {
 		t.Window.Drained()
 	}
-	t.tellLost()
 }
 
 // tellLost tells what the ring had no room for since it was last told.
@@ -172,6 +172,9 @@ func (t *tracer) tellLost() {
 		t.Lost(LostRing, n)
 		if t.outbox != nil {
 			t.outbox.untold += n
+		}
+		if t.Window != nil {
+			t.Window.Lost()
 		}
 	}
 	t.lost = now
