@@ -82,12 +82,13 @@ func (t *tracer) run(ctx context.Context) {
 		case c := <-t.checks:
 			t.judge(ctx, c)
 		case told := <-t.membersTold:
-			t.learnMembers(told)
+			t.answeredMembers(told)
 		case <-rescan.C:
 			t.scan(ctx)
 		case now := <-collect.C:
 			t.ahead = wallAhead()
 			t.look(now)
+			t.timeConnections()
 			t.tell(now)
 		}
 	}

@@ -99,7 +99,7 @@ func series(r *harness.Receiver, name, attribute string) map[string]pmetric.Numb
 
 func seriesIn(metrics pmetric.Metrics, name, attribute string) map[string]pmetric.NumberDataPoint {
 	points := map[string]pmetric.NumberDataPoint{}
-	if m, ok := find(last, name); ok {
+	if m, ok := find(metrics, name); ok {
 		for _, dp := range m.Sum().DataPoints().All() {
 			value, _ := dp.Attributes().Get(attribute)
 			points[value.Str()] = dp
@@ -144,7 +144,7 @@ func outcomes(r *harness.Receiver, name string) map[string]pmetric.HistogramData
 
 func outcomesIn(metrics pmetric.Metrics, name string) map[string]pmetric.HistogramDataPoint {
 	points := map[string]pmetric.HistogramDataPoint{}
-	m, ok := find(last, name)
+	m, ok := find(metrics, name)
 	if !ok {
 		return points
 	}
