@@ -19,6 +19,7 @@ import (
 // their hash. Letters of either case count as the same.
 type Needles struct {
 	forms map[uint64][]form // by their first eight bytes
+	begin []bool            // by a hash of these: whether there is any; most of a text is passed over by this
 }
 
 // form is how a part of a secret looks somewhere.
@@ -55,12 +56,18 @@ func (n *Needles) Plant(what, secret string) {
 
 func (n *Needles) add(what, how, text string) {
 	if n.forms == nil {
-		n.forms = map[uint64][]form{}
+		n.forms, n.begin = map[uint64][]form{}, make([]bool, 1<<beginBits)
 	}
 	low := lower([]byte(text))
 	first := binary.LittleEndian.Uint64(low)
 	n.forms[first] = append(n.forms[first], form{low, Found{what, how}})
+	n.begin[beginOf(first)] = true
 }
+
+const beginBits = 20
+
+// beginOf is Fibonacci hashing.
+func beginOf(first uint64) uint64 { return first * 0x9e3779b97f4a7c15 >> (64 - beginBits) }
 
 type writing struct{ how, text string }
 
@@ -100,9 +107,16 @@ func writings(part string) []writing {
 // Find tells what there is of the secrets in a text, each form once.
 func (n *Needles) Find(text []byte) []Found {
 	var all []Found
+	if n.forms == nil {
+		return nil
+	}
 	low := lower(text)
 	for i := 0; i+8 <= len(low); i++ {
-		for _, f := range n.forms[binary.LittleEndian.Uint64(low[i:])] {
+		first := binary.LittleEndian.Uint64(low[i:])
+		if !n.begin[beginOf(first)] {
+			continue
+		}
+		for _, f := range n.forms[first] {
 			if bytes.HasPrefix(low[i:], f.text) && !slices.Contains(all, f.Found) {
 				all = append(all, f.Found)
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/authpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -55,15 +55,14 @@ type world struct {
 func newWorld(t *testing.T, version, tokens string) *world {
 	t.Helper()
 	w := &world{t: t}
-	token := tokens
+	args := []string{"--bcrypt-cost=4", "--log-level=debug", "--auth-token-ttl=3"}
 	if tokens == "jwt" {
 		key := filepath.Join(t.TempDir(), "jwt.key")
 		require.NoError(t, os.WriteFile(key, []byte(w.secret("the key of the tokens")), 0o600))
-		token = "jwt,sign-method=HS256,priv-key=" + key
+		args = append(args, "--auth-token=jwt,sign-method=HS256,ttl=3s,priv-key="+key)
+		w.secrets.Plant("a token of anybody", base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)))
 	}
-	w.cluster = harness.Start(t, version, localcluster.Config{
-		TLS: true, LogTo: &w.log, ExtraArgs: []string{"--auth-token=" + token, "--bcrypt-cost=4", "--log-level=debug"},
-	})
+	w.cluster = harness.Start(t, version, localcluster.Config{TLS: true, LogTo: &w.log, ExtraArgs: args})
 	for _, file := range []string{w.cluster.TLS().KeyFile, w.cluster.TLS().ServerKeyFile} {
 		w.plantKey(file)
 	}
@@ -144,7 +143,8 @@ func (w *world) plantKey(file string) {
 	w.planted++
 }
 
-// tokenLog reads in etcd's own log which tokens it gave.
+// tokenLog reads in etcd's own log which simple tokens it gave: it says so when they have
+// expired.
 type tokenLog struct {
 	mu     sync.Mutex
 	tokens map[string]string // token: user
@@ -167,20 +167,27 @@ func (l *tokenLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// plantTokens has all tokens searched for that etcd has given.
+func (l *tokenLog) of(user string) (tokens []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for token, of := range l.tokens {
+		if of == user {
+			tokens = append(tokens, token)
+		}
+	}
+	return tokens
+}
+
+// plantTokens has all tokens searched for that etcd has given, first of all those of the
+// collectors.
 func (w *world) plantTokens() {
 	w.t.Helper()
-	w.log.mu.Lock()
-	defer w.log.mu.Unlock()
-	users := map[string]int{}
-	for token, user := range w.log.tokens {
-		users[user]++
-		w.secrets.Plant("a token of "+user, token)
-		w.planted++
-	}
-	w.t.Log("tokens:", users)
-	for _, user := range []string{"root", "otel", "intern"} {
-		assert.Positive(w.t, users[user], "tokens of %s", user)
+	for _, user := range []string{"otel", "root", "intern"} {
+		waitFor(w.t, "tokens of "+user, func() bool { return len(w.log.of(user)) > 0 })
+		for _, token := range w.log.of(user) {
+			w.secrets.Plant("a token of "+user, token)
+			w.planted++
+		}
 	}
 }
 
