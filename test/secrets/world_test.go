@@ -55,7 +55,10 @@ type world struct {
 func newWorld(t *testing.T, version, tokens string) *world {
 	t.Helper()
 	w := &world{t: t}
-	args := []string{"--bcrypt-cost=4", "--log-level=debug", "--auth-token-ttl=3"}
+	args := []string{"--bcrypt-cost=4", "--log-level=debug"}
+	if version != "3.4" { // it logs all tokens at once, and clients of today do not get over an end of theirs
+		args = append(args, "--auth-token-ttl=3")
+	}
 	if tokens == "jwt" {
 		key := filepath.Join(t.TempDir(), "jwt.key")
 		require.NoError(t, os.WriteFile(key, []byte(w.secret("the key of the tokens")), 0o600))
