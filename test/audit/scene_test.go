@@ -177,6 +177,14 @@ func (s *scene) tryWhatIsDenied() {
 	require.ErrorIs(s.t, err, rpctypes.ErrPermissionDenied)
 	s.note(whoWasDenied, "intern@127.0.0.66", "intern@127.0.0.66 user grant role intern root "+refused)
 	s.note(whoManaged, "intern@127.0.0.66", "intern@127.0.0.66 user grant role intern root "+refused)
+	for range 2 { // refused within a stream: not told
+		copied, err := intern.Snapshot(ctx)
+		s.must(err)
+		_, err = io.Copy(io.Discard, copied)
+		require.ErrorContains(s.t, err, "permission denied")
+		watched := <-intern.Watch(ctx, "/payments/", clientv3.WithPrefix())
+		require.ErrorContains(s.t, watched.Err(), "permission denied")
+	}
 	_, err = s.as("root", "12345678", "127.0.0.66", 2)
 	require.Error(s.t, err)
 	s.note(whoWasDenied, "@127.0.0.66", "client@127.0.0.66 authenticate root failed: INVALID_ARGUMENT (etcdserver: authentication failed, invalid user ID or password) in TOOK")
@@ -230,5 +238,5 @@ func (s *scene) writePastTheAPIServer() {
 		s.skipped[whoWentPast] = true
 		return
 	}
-	s.note(whoWentPast, "alice@127.0.0.21", "put ConfigMap shop/prices rev %d (%d B, version 1) by alice@127.0.0.21 in TOOK", revision, len(value))
+	s.note(whoWentPast, "alice@127.0.0.21", "put ConfigMap shop/prices rev %d (%d B, version 1) by alice@127.0.0.21 in TOOK, past the API server", revision, len(value))
 }

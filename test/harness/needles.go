@@ -49,7 +49,12 @@ func (n *Needles) Plant(what, secret string) {
 			n.add(what, written.how, written.text)
 		}
 	}
-	sum := sha256.Sum256([]byte(secret))
+	n.PlantHash(what, secret)
+}
+
+// PlantHash has the hash of a text searched for that need not be a secret as such.
+func (n *Needles) PlantHash(what, text string) {
+	sum := sha256.Sum256([]byte(text))
 	n.add(what, "sha256", hex.EncodeToString(sum[:]))
 	n.add(what, "sha256", base64.StdEncoding.EncodeToString(sum[:]))
 }

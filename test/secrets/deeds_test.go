@@ -46,7 +46,9 @@ func (w *world) valueOf(key string) string {
 	case key == "/open/value":
 		return w.value()
 	case strings.Contains(key, "/secrets/"):
-		return harness.KubernetesSecret(w.secret("a Secret of Kubernetes"), w.planted%2 == 0)
+		value := harness.KubernetesSecret(w.secret("a Secret of Kubernetes"), w.planted%2 == 0)
+		w.secrets.PlantHash("a Secret of Kubernetes", value)
+		return value
 	default:
 		return w.secret("the value of a password")
 	}

@@ -44,6 +44,7 @@ type world struct {
 	root     *clientv3.Client
 	intern   *clientv3.Client // who may do next to nothing
 	password string           // of the collectors' user
+	interns  string           // the intern's password
 	log      tokenLog
 	outlets  []*outlet // of collectors whose settings are wrong
 
@@ -71,13 +72,18 @@ func newWorld(t *testing.T, version, tokens string) *world {
 	}
 	w.must(w.cluster.EnableAuth(w.ctx(), w.secret("root's password")))
 	w.root = w.client(func(*clientv3.Config) {})
-
-	w.password = w.secret("the collectors' password")
+	w.password, w.interns = w.secret("the collectors' password"), w.secret("the intern's password")
 	w.add("otel", w.password, "\x00", "\x00", authpb.READ)
-	password := w.secret("the intern's password")
-	w.add("intern", password, "/intern/", "/intern0", authpb.READWRITE)
-	w.intern = w.client(func(c *clientv3.Config) { c.Username, c.Password = "intern", password })
+	w.add("intern", w.interns, "/intern/", "/intern0", authpb.READWRITE)
+	w.connect()
 	return w
+}
+
+// connect logs in anew: not every etcd and client get over tokens that have ended.
+func (w *world) connect() {
+	w.t.Helper()
+	w.root = w.client(func(*clientv3.Config) {})
+	w.intern = w.client(func(c *clientv3.Config) { c.Username, c.Password = "intern", w.interns })
 }
 
 func (w *world) client(change func(*clientv3.Config)) *clientv3.Client {
@@ -224,4 +230,5 @@ func (w *world) killEtcd() {
 	m := w.cluster.Members()[0]
 	w.must(m.Kill())
 	w.must(m.Restart(w.ctx()))
+	w.connect()
 }
