@@ -57,7 +57,7 @@ receivers:
     password: ${env:ETCD_PASSWORD}
     cluster_name: {{$policy}}
     timeout: 2s
-    collection_interval: 500ms
+    collection_interval: 1s
     initial_delay: 0s
     storage: file_storage
     retry_on_failure: {initial_interval: 50ms, max_interval: 300ms}
@@ -68,7 +68,7 @@ receivers:
       exclude: [/hidden/]
       kubernetes_prefixes: [/vcluster/registry/]
       value: {policy: {{$policy}}, max_bytes: 0, redact: {keys: ['(?i)password']}}
-    ebpf: {mode: {{if $i}}disabled{{else}}required{{end}}, events: {mode: all}, processes: {rescan: 100ms}, disk: {slow_threshold: 1us}}
+    ebpf: {mode: {{if $i}}disabled{{else}}required{{end}}, events: {mode: all}, processes: {rescan: 100ms}}
 {{- end}}
 exporters:
   otlp_grpc: {endpoint: "{{.Sink}}", tls: {insecure: true}, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}
