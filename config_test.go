@@ -132,7 +132,7 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"typo in tls":                    {`tls: {ca: a}`, `unknown key "tls.ca"; known here are `},
 		"insecure outside tls":           {`insecure: true`, `unknown key "insecure"; did you mean "tls.insecure"?`},
 		"unknown event":                  {`events: {etcd.kv.putt: {enabled: true}}`, `unknown key "events.etcd.kv.putt"; did you mean "events.etcd.kv.put"?`},
-		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are authors, batch, enabled, exclude, initial_snapshot, kubernetes, kubernetes_prefixes, on_compaction, prefixes, prev_kv, scope, start, start_revision, value`},
+		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are authors, batch, enabled, exclude, initial_snapshot, kubernetes, kubernetes_api_servers, kubernetes_prefixes, on_compaction, prefixes, prev_kv, scope, start, start_revision, value`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, tc.config)

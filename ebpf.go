@@ -33,7 +33,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 		Settings: trace.Settings{
 			Mode: trace.Mode(c.Events.Mode), Operations: c.Operations, SlowRequest: c.Events.SlowThreshold, Sample: c.Events.SampleRatio,
 			Exclude: r.config.Watch.Exclude, MaxRecords: c.Events.MaxPerSecond, Top: c.Top,
-			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold,
+			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold, Network: c.Network.Enabled,
 			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
 			Names: c.Processes.Names, Paths: c.Processes.Paths, PIDs: c.Processes.Pids,
 		},

@@ -21,6 +21,8 @@ type EbpfConfig struct {
 	Events EbpfEventsConfig `mapstructure:"events"`
 	// `auto`: where the kernel and the privileges allow it, else one line in the log says what is missing and the rest goes on. `required`: else the start fails. `disabled`: never.
 	Mode string `mapstructure:"mode"`
+	// TCP connections of etcd with clients and members: how many, bytes, round trips, what was sent again; events when a member is cut off; and which processes of this host the clients are.
+	Network EbpfNetworkConfig `mapstructure:"network"`
 	// Which kinds of requests become log records: get, put, delete, txn, compact, watch, lease, auth, member, maintenance, lock, other. Empty means all.
 	Operations []string `mapstructure:"operations,omitempty"`
 	// Which processes of this host are traced.
@@ -39,6 +41,7 @@ func NewDefaultEbpfConfig() EbpfConfig {
 		Disk:           NewDefaultEbpfDiskConfig(),
 		Events:         NewDefaultEbpfEventsConfig(),
 		Mode:           "auto",
+		Network:        NewDefaultEbpfNetworkConfig(),
 		Processes:      NewDefaultEbpfProcessesConfig(),
 		RingBufferSize: 8388608,
 		Top:            20,
@@ -84,6 +87,21 @@ func NewDefaultEbpfEventsConfig() EbpfEventsConfig {
 		Mode:          "writes",
 		SampleRatio:   1,
 		SlowThreshold: 100 * time.Millisecond,
+	}
+}
+
+// EbpfNetworkConfig tCP connections of etcd with clients and members: how many, bytes, round trips, what was sent again; events when a member is cut off; and which processes of this host the clients are.
+type EbpfNetworkConfig struct {
+	// Whether connections are followed. A kernel that cannot give them is one line in the log.
+	Enabled bool `mapstructure:"enabled"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultEbpfNetworkConfig returns a new EbpfNetworkConfig with default values consistent with the annotations in the schema.
+func NewDefaultEbpfNetworkConfig() EbpfNetworkConfig {
+	return EbpfNetworkConfig{
+		Enabled: true,
 	}
 }
 
@@ -162,6 +180,8 @@ type WatchConfig struct {
 	InitialSnapshot bool `mapstructure:"initial_snapshot"`
 	// Whether a change of an object of Kubernetes tells which: kind, namespace, name, UID and field manager, from its key and the metadata in its value, whatever the policy says; of a Secret from its key only. `auto`: below `kubernetes_prefixes`, where the value is one of an API server. `enabled`: below them in any case. `disabled`: never.
 	Kubernetes string `mapstructure:"kubernetes"`
+	// Names of the processes that are API servers, of which at most 15 bytes count. A change that a client of this host made under another name tells `etcd.kubernetes.direct`.
+	KubernetesAPIServers []string `mapstructure:"kubernetes_api_servers"`
 	// Where API servers keep their objects (--etcd-prefix). Values of Secrets below them, and below the default ones, never leave the host.
 	KubernetesPrefixes []string `mapstructure:"kubernetes_prefixes"`
 	// What follows the gap record when revisions are gone. `resync`: the existing keys that changed in the gap. `snapshot`: every existing key. `skip`: nothing.
@@ -185,19 +205,20 @@ type WatchConfig struct {
 // NewDefaultWatchConfig returns a new WatchConfig with default values consistent with the annotations in the schema.
 func NewDefaultWatchConfig() WatchConfig {
 	return WatchConfig{
-		Authors:            true,
-		Batch:              NewDefaultWatchBatchConfig(),
-		Enabled:            true,
-		InitialSnapshot:    false,
-		Kubernetes:         "auto",
-		KubernetesPrefixes: []string{"/registry/", "/kubernetes.io/", "/openshift.io/"},
-		OnCompaction:       "resync",
-		Prefixes:           []string{""},
-		PrevKv:             true,
-		Scope:              "cluster",
-		Start:              "resume",
-		StartRevision:      0,
-		Value:              NewDefaultWatchValueConfig(),
+		Authors:              true,
+		Batch:                NewDefaultWatchBatchConfig(),
+		Enabled:              true,
+		InitialSnapshot:      false,
+		Kubernetes:           "auto",
+		KubernetesAPIServers: []string{"kube-apiserver", "k3s-server", "kubelite"},
+		KubernetesPrefixes:   []string{"/registry/", "/kubernetes.io/", "/openshift.io/"},
+		OnCompaction:         "resync",
+		Prefixes:             []string{""},
+		PrevKv:               true,
+		Scope:                "cluster",
+		Start:                "resume",
+		StartRevision:        0,
+		Value:                NewDefaultWatchValueConfig(),
 	}
 }
 

@@ -76,8 +76,16 @@ func (c *WatchConfig) kubernetes() logrecord.Kubernetes {
 	if c.Kubernetes == "disabled" {
 		return logrecord.Kubernetes{}
 	}
-	return logrecord.Kubernetes{Prefixes: c.KubernetesPrefixes, Always: c.Kubernetes == "enabled"}
+	k := logrecord.Kubernetes{Prefixes: c.KubernetesPrefixes, Always: c.Kubernetes == "enabled"}
+	for _, name := range c.KubernetesAPIServers {
+		k.APIServers = append(k.APIServers, name[:min(len(name), processNameBytes)])
+	}
+	return k
 }
+
+// processNameBytes is what Linux keeps of a process's name: TASK_COMM_LEN without the
+// zero.
+const processNameBytes = 15
 
 func newReceiver(settings receiver.Settings, config *Config, release func()) (*etcdReceiver, error) {
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{

@@ -147,7 +147,7 @@ func (d *Disk) Writers(disk uint32, from, to uint64) ([]Writer, error) {
 			}
 		}
 		if n := max(filled, handed); n > 0 {
-			out = append(out, Writer{PID: key.Tgid, Name: unix.ByteSliceToString(value.Name[:]), Bytes: n})
+			out = append(out, Writer{PID: key.Tgid, Name: string(untilZero(value.Name[:])), Bytes: n})
 		}
 	}
 	slices.SortFunc(out, func(a, b Writer) int {

@@ -6,6 +6,7 @@
 //
 //	etcd.bpf.c       functions of etcd (uprobes): requests.h, streams.h, applied.h
 //	disk.bpf.c       syncs of etcd's files (tracepoints): syncs.h; who else writes: writers.h
+//	network.bpf.c    TCP connections of etcd (tracepoints, list of open files): connections.h
 //	lifecycle.bpf.c  which processes begin and end (tracepoints)
 //	record.h         what the programs write into the ring
 //	process.h        what they are told of processes; binary.h, where things lie in an executable

@@ -208,14 +208,15 @@ const (
 type etcdRecordKind uint32
 
 const (
-	etcdRecordKindRECORD_REQUEST etcdRecordKind = 1
-	etcdRecordKindRECORD_INNER   etcdRecordKind = 2
-	etcdRecordKindRECORD_FAILURE etcdRecordKind = 3
-	etcdRecordKindRECORD_STREAM  etcdRecordKind = 4
-	etcdRecordKindRECORD_SYNC    etcdRecordKind = 5
-	etcdRecordKindRECORD_APPLIED etcdRecordKind = 6
-	etcdRecordKindRECORD_EXEC    etcdRecordKind = 7
-	etcdRecordKindRECORD_EXIT    etcdRecordKind = 8
+	etcdRecordKindRECORD_REQUEST    etcdRecordKind = 1
+	etcdRecordKindRECORD_INNER      etcdRecordKind = 2
+	etcdRecordKindRECORD_FAILURE    etcdRecordKind = 3
+	etcdRecordKindRECORD_STREAM     etcdRecordKind = 4
+	etcdRecordKindRECORD_SYNC       etcdRecordKind = 5
+	etcdRecordKindRECORD_APPLIED    etcdRecordKind = 6
+	etcdRecordKindRECORD_EXEC       etcdRecordKind = 7
+	etcdRecordKindRECORD_EXIT       etcdRecordKind = 8
+	etcdRecordKindRECORD_CONNECTION etcdRecordKind = 9
 )
 
 type etcdRequest struct {

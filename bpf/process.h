@@ -23,3 +23,9 @@ struct {
 	__type(key, __u32); /* tgid */
 	__type(value, struct process);
 } processes SEC(".maps");
+
+static __always_inline bool traced(__u32 tgid)
+{
+	struct process *p = bpf_map_lookup_elem(&processes, &tgid);
+	return p && p->checked;
+}

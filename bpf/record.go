@@ -6,6 +6,7 @@
 package bpf
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"unsafe"
@@ -24,6 +25,8 @@ const (
 	KindApplied = Kind(etcdRecordKindRECORD_APPLIED)
 	KindExec    = Kind(etcdRecordKindRECORD_EXEC)
 	KindExit    = Kind(etcdRecordKindRECORD_EXIT)
+
+	KindConnection = Kind(etcdRecordKindRECORD_CONNECTION)
 )
 
 // Unknown is a number that a request does not have, or that could not be read.
@@ -61,6 +64,8 @@ type Record struct {
 
 	ID uint64 // of KindApplied: that of the entry of the raft log. Number is the lease
 
+	Connection *Connection // of KindConnection, else nil
+
 	// Of KindSync:
 	Duration uint64 // ns
 	Written  uint64 // bytes since the last sync of the file, 0 if it is not known
@@ -88,6 +93,8 @@ func Decode(raw []byte, r *Record) error {
 		return decode(raw, r, decodeSync)
 	case KindApplied:
 		return decode(raw, r, decodeApplied)
+	case KindConnection:
+		return decode(raw, r, decodeConnection)
 	case KindExec, KindExit:
 		return decode(raw, r, decodeHeader)
 	default:
@@ -178,6 +185,14 @@ func decodeHeader(h *etcdHeader, _ []byte, r *Record) {
 		Kind: Kind(h.Kind), PID: h.Tgid, TID: h.Tid, Time: h.Ktime,
 		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 	}
+}
+
+// untilZero is a C string, in a field that it may fill.
+func untilZero(field []byte) []byte {
+	if end := bytes.IndexByte(field, 0); end >= 0 {
+		return field[:end]
+	}
+	return field
 }
 
 // cut is the beginning of field; the length comes from outside.

@@ -17,6 +17,7 @@ enum record_kind {
 	RECORD_APPLIED,	    /* struct applied: a member has applied a write */
 	RECORD_EXEC,	    /* struct header: a process of the host runs another program now */
 	RECORD_EXIT,	    /* struct header: a process that is traced has ended */
+	RECORD_CONNECTION,  /* struct connection: a TCP connection of etcd, or to it from this host */
 };
 
 enum record_flags {
@@ -117,4 +118,31 @@ struct sync {
 	__u32 name_len;
 	__u32 reserved;
 	__u8 name[FILE_MAX];
+};
+
+enum connection_event {
+	CONNECTION_OPENED = 1,
+	CONNECTION_CLOSED, /* the last that is told of it; also if it was never established */
+	CONNECTION_STALLED, /* what was sent is not answered, not even when it is sent again */
+	CONNECTION_FOUND,   /* it is open: told on request only, not by the ring */
+};
+
+enum connection_role {
+	ROLE_ACCEPTED = 1, /* by etcd */
+	ROLE_DIALED,	   /* by etcd */
+	ROLE_CALLER,	   /* by another program of this host, to a port at which etcd listens */
+};
+
+struct connection {
+	struct header h; /* operation is enum connection_event; tgid is whose socket it is */
+	__u64 socket;	 /* its address in the kernel: unique while it is open */
+	__u64 received, sent; /* bytes of data, without what was sent again */
+	__u32 rtt_us;	 /* smoothed; 0: not known */
+	__u32 retransmitted; /* segments */
+	__u32 error;	 /* errno that ended it, 0: none */
+	__u32 unanswered; /* times in a row that the last was sent again */
+	__u16 local_port, remote_port;
+	__u8 role, established, address_len, reserved;
+	__u8 local[16], remote[16];
+	__u8 name[16]; /* of the process, of ROLE_CALLER and ROLE_DIALED */
 };

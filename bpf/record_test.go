@@ -7,7 +7,9 @@ package bpf
 
 import (
 	"net/netip"
+	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -52,6 +54,28 @@ func TestAnAppliedWriteIsDecodedFieldByField(t *testing.T) {
 	}, r)
 }
 
+func TestAConnectionIsDecodedFieldByField(t *testing.T) {
+	c := networkConnection{
+		Socket: 1, Received: 2, Sent: 3, RttUs: 4, Retransmitted: 5, Error: uint32(syscall.ECONNRESET), Unanswered: 6,
+		LocalPort: 2379, RemotePort: 50718, Role: uint8(RoleAccepted), Established: 1, AddressLen: 16,
+	}
+	c.H.Kind, c.H.Operation, c.H.Tgid, c.H.Ktime = uint8(KindConnection), ConnectionClosed, 11, 14
+	copy(c.Local[:], netip.MustParseAddr("::ffff:10.0.0.1").AsSlice())
+	copy(c.Remote[:], netip.MustParseAddr("fd00::17").AsSlice())
+	copy(c.Name[:], "etcdctl")
+	var r Record
+	require.NoError(t, Decode(raw(c, 0), &r))
+	assert.Equal(t, Record{
+		Kind: KindConnection, Operation: ConnectionClosed, PID: 11, Time: 14,
+		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
+		Connection: &Connection{
+			Role: RoleAccepted, Socket: 1, Local: netip.MustParseAddrPort("10.0.0.1:2379"), Remote: netip.MustParseAddrPort("[fd00::17]:50718"),
+			Established: true, Received: 2, Sent: 3, Retransmitted: 5, Unanswered: 6, RTT: 4 * time.Microsecond, Error: syscall.ECONNRESET,
+			Process: []byte("etcdctl"),
+		},
+	}, r)
+}
+
 func TestAnAddressMayBeText(t *testing.T) {
 	q := etcdRequest{ClientLen: 15}
 	q.H.Kind, q.H.Operation, q.H.Flags = 1, 2, uint16(etcdRecordFlagsREQUEST_TEXT_ADDR)
@@ -82,7 +106,7 @@ func TestWhatIsNoRecordIsAnError(t *testing.T) {
 }
 
 func FuzzDecodeReadsNoByteThatIsNotThere(f *testing.F) {
-	for kind := range uint8(8) {
+	for kind := range uint8(KindConnection) + 1 {
 		q := etcdRequest{}
 		q.H.Kind = kind
 		f.Add(raw(q, 0))
@@ -96,6 +120,7 @@ func FuzzDecodeReadsNoByteThatIsNotThere(f *testing.F) {
 		if Decode(bytes, &r) != nil {
 			return
 		}
+		require.Equal(t, r.Kind == KindConnection, r.Connection != nil)
 		for _, field := range [][]byte{r.Key, r.End, r.Method, r.User, r.Subject, r.Message} {
 			require.LessOrEqual(t, len(field), len(bytes))
 		}

@@ -63,12 +63,6 @@ static __always_inline __u64 written_since(const struct file_key *key, __s64 pos
 	return written;
 }
 
-static __always_inline bool traced(__u32 tgid)
-{
-	struct process *p = bpf_map_lookup_elem(&processes, &tgid);
-	return p && p->checked;
-}
-
 static __always_inline void begin_sync(struct file *file)
 {
 	__u64 id = bpf_get_current_pid_tgid();

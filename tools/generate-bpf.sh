@@ -20,3 +20,4 @@ compile etcd binary operation operation_key process header request inner failure
   record_kind applied_operation record_flags counter layout stream_type
 compile disk sync file_kind writer writer_key
 compile lifecycle
+compile network endpoint connection connection_event connection_role

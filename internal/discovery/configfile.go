@@ -19,6 +19,7 @@ type configFile struct {
 	Name             *string `yaml:"name"`
 	DataDir          *string `yaml:"data-dir"`
 	ListenClientURLs *string `yaml:"listen-client-urls"`
+	ListenPeerURLs   *string `yaml:"listen-peer-urls"`
 
 	ClientTransportSecurity struct {
 		CertFile       *string `yaml:"cert-file"`
@@ -51,6 +52,7 @@ func (f configFile) settings() settings {
 		settingName:             f.Name,
 		settingDataDir:          f.DataDir,
 		settingListenClientURLs: f.ListenClientURLs,
+		settingListenPeerURLs:   f.ListenPeerURLs,
 		settingCertFile:         f.ClientTransportSecurity.CertFile,
 		settingTrustedCAFile:    f.ClientTransportSecurity.TrustedCAFile,
 	} {

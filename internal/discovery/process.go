@@ -22,6 +22,9 @@ type Process struct {
 	// allows http and https side by side.
 	ClientURLs []string
 
+	// PeerURLs are where it listens for other members, likewise.
+	PeerURLs []string
+
 	TrustedCAFile  string // --trusted-ca-file, absolute; "" if not given
 	CertFile       string // --cert-file, absolute; "" if not given
 	ClientCertAuth bool   // --client-cert-auth
@@ -39,7 +42,8 @@ func describe(given settings, cwd string) Process {
 	return Process{
 		Name:           given[settingName],
 		DataDir:        absolute(given[settingDataDir], cwd),
-		ClientURLs:     clientURLs(given[settingListenClientURLs], cwd),
+		ClientURLs:     listenURLs(given[settingListenClientURLs], cwd),
+		PeerURLs:       listenURLs(given[settingListenPeerURLs], cwd),
 		TrustedCAFile:  absolute(given[settingTrustedCAFile], cwd),
 		CertFile:       absolute(given[settingCertFile], cwd),
 		ClientCertAuth: given.isTrue(settingClientCertAuth),

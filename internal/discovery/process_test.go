@@ -50,6 +50,7 @@ func TestScannerFindsARealProcessUntilItEnds(t *testing.T) {
 		Name:           "real",
 		DataDir:        filepath.Join(dir, "data"),
 		ClientURLs:     []string{"http://localhost:12381", "https://127.0.0.1:12379"},
+		PeerURLs:       []string{"http://localhost:2380"},
 		TrustedCAFile:  ca,
 		ClientCertAuth: true,
 	}}, scanFor(t, cmd.Process.Pid))

@@ -14,48 +14,48 @@ import (
 )
 
 func TestScannerReadsSettingsInEtcdsOrderOfPrecedence(t *testing.T) {
-	const config = "name: from-file\ndata-dir: /file\nlisten-client-urls: http://10.0.0.9:2379\n"
+	const config = "name: from-file\ndata-dir: /file\nlisten-client-urls: http://10.0.0.9:2379\nlisten-peer-urls: http://10.0.0.9:2380\n"
 	tests := map[string]struct {
 		argv, environ []string
 		files         map[string]string
 		want          Process
 	}{
 		"nothing given, so all defaults": {
-			want: Process{Name: "default", DataDir: "/srv/default.etcd", ClientURLs: []string{"http://localhost:2379"}},
+			want: Process{Name: "default", DataDir: "/srv/default.etcd", ClientURLs: []string{"http://localhost:2379"}, PeerURLs: []string{"http://localhost:2380"}},
 		},
 		"flags win over the environment, one by one": {
 			argv:    []string{"--name", "flag"},
-			environ: []string{"ETCD_NAME=env", "ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:4001"},
-			want:    Process{Name: "flag", DataDir: "/srv/flag.etcd", ClientURLs: []string{"http://127.0.0.1:4001"}},
+			environ: []string{"ETCD_NAME=env", "ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:4001", "ETCD_LISTEN_PEER_URLS=http://127.0.0.1:7001"},
+			want:    Process{Name: "flag", DataDir: "/srv/flag.etcd", ClientURLs: []string{"http://127.0.0.1:4001"}, PeerURLs: []string{"http://127.0.0.1:7001"}},
 		},
 		"a configuration file makes flags and environment void": {
 			argv:    []string{"--name", "flag", "--config-file", "/etc/etcd.yaml", "--client-cert-auth"},
 			environ: []string{"ETCD_DATA_DIR=/env", "ETCD_CERT_FILE=/env.crt"},
 			files:   map[string]string{"/etc/etcd.yaml": config},
-			want:    Process{Name: "from-file", DataDir: "/file", ClientURLs: []string{"http://10.0.0.9:2379"}},
+			want:    Process{Name: "from-file", DataDir: "/file", ClientURLs: []string{"http://10.0.0.9:2379"}, PeerURLs: []string{"http://10.0.0.9:2380"}},
 		},
 		"the configuration file may be named by the environment": {
 			argv:    []string{"--name", "flag"},
 			environ: []string{"ETCD_CONFIG_FILE=/etc/etcd.yaml"},
 			files:   map[string]string{"/etc/etcd.yaml": config},
-			want:    Process{Name: "from-file", DataDir: "/file", ClientURLs: []string{"http://10.0.0.9:2379"}},
+			want:    Process{Name: "from-file", DataDir: "/file", ClientURLs: []string{"http://10.0.0.9:2379"}, PeerURLs: []string{"http://10.0.0.9:2380"}},
 		},
 		"the flag names another file than the environment": {
 			argv:    []string{"--config-file=/etc/etcd.yaml"},
 			environ: []string{"ETCD_CONFIG_FILE=/absent.yaml"},
 			files:   map[string]string{"/etc/etcd.yaml": config},
-			want:    Process{Name: "from-file", DataDir: "/file", ClientURLs: []string{"http://10.0.0.9:2379"}},
+			want:    Process{Name: "from-file", DataDir: "/file", ClientURLs: []string{"http://10.0.0.9:2379"}, PeerURLs: []string{"http://10.0.0.9:2380"}},
 		},
 		"an empty configuration file means all defaults": {
 			argv:  []string{"--name=flag", "--config-file=/etc/etcd.yaml"},
 			files: map[string]string{"/etc/etcd.yaml": ""},
-			want:  Process{Name: "default", DataDir: "/srv/default.etcd", ClientURLs: []string{"http://localhost:2379"}},
+			want:  Process{Name: "default", DataDir: "/srv/default.etcd", ClientURLs: []string{"http://localhost:2379"}, PeerURLs: []string{"http://localhost:2380"}},
 		},
 		"relative paths start at the working directory": {
 			argv:  []string{"--config-file", "conf/etcd.yaml"},
 			files: map[string]string{"/srv/conf/etcd.yaml": "name: n\nclient-transport-security: {trusted-ca-file: ca.crt, cert-file: ../s.crt}\n"},
 			want: Process{
-				Name: "n", DataDir: "/srv/n.etcd", ClientURLs: []string{"http://localhost:2379"},
+				Name: "n", DataDir: "/srv/n.etcd", ClientURLs: []string{"http://localhost:2379"}, PeerURLs: []string{"http://localhost:2380"},
 				TrustedCAFile: "/srv/ca.crt", CertFile: "/s.crt",
 			},
 		},
@@ -82,12 +82,14 @@ func TestScannerReadsAKubernetesMember(t *testing.T) {
 			"etcd", "--advertise-client-urls=https://192.168.0.10:2379", "--cert-file=/etc/kubernetes/pki/etcd/server.crt",
 			"--client-cert-auth=true", "--data-dir=/var/lib/etcd", "--initial-cluster=cp=https://192.168.0.10:2380",
 			"--listen-client-urls=https://192.168.0.10:2379,https://127.0.0.1:2379", "--listen-metrics-urls=http://127.0.0.1:2381",
+			"--listen-peer-urls=https://192.168.0.10:2380",
 			"--name=cp", "--peer-client-cert-auth=true", "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
 		},
 	})
 	assert.Equal(t, []Process{{
 		PID: 812, Name: "cp", DataDir: "/var/lib/etcd",
 		ClientURLs:     []string{"https://127.0.0.1:2379", "https://192.168.0.10:2379"},
+		PeerURLs:       []string{"https://192.168.0.10:2380"},
 		TrustedCAFile:  "/etc/kubernetes/pki/etcd/ca.crt",
 		CertFile:       "/etc/kubernetes/pki/etcd/server.crt",
 		ClientCertAuth: true,
@@ -165,7 +167,7 @@ func TestScannerLeavesUnknownWhatItCannotRead(t *testing.T) {
 		},
 		"working directory: relative paths": {
 			process: fakeProcess{argv: []string{"etcd", "--cert-file=s.crt"}, environ: []string{}},
-			want:    Process{Name: "default", ClientURLs: []string{"http://localhost:2379"}},
+			want:    Process{Name: "default", ClientURLs: []string{"http://localhost:2379"}, PeerURLs: []string{"http://localhost:2380"}},
 			unread:  "read its working directory: ",
 		},
 		"command line of absurd length": {

@@ -14,6 +14,7 @@ const (
 	settingName             = "name"
 	settingDataDir          = "data-dir"
 	settingListenClientURLs = "listen-client-urls"
+	settingListenPeerURLs   = "listen-peer-urls"
 	settingTrustedCAFile    = "trusted-ca-file"
 	settingCertFile         = "cert-file"
 	settingClientCertAuth   = "client-cert-auth"
@@ -26,6 +27,7 @@ var knownSettings = []string{
 	settingName,
 	settingDataDir,
 	settingListenClientURLs,
+	settingListenPeerURLs,
 	settingTrustedCAFile,
 	settingCertFile,
 	settingClientCertAuth,
@@ -36,6 +38,7 @@ var knownSettings = []string{
 const (
 	defaultName       = "default"
 	defaultClientURLs = "http://localhost:2379"
+	defaultPeerURLs   = "http://localhost:2380"
 	dataDirSuffix     = ".etcd"
 )
 
@@ -57,12 +60,15 @@ func (s settings) over(lower settings) settings {
 // source of settings was read: else a default may hide what etcd was told.
 func (s settings) withDefaults() settings {
 	full := s.over(settings{settingName: defaultName})
-	// Given as empty, these two count as not given.
+	// Given as empty, these count as not given.
 	if full[settingDataDir] == "" {
 		full[settingDataDir] = full[settingName] + dataDirSuffix
 	}
 	if full[settingListenClientURLs] == "" {
 		full[settingListenClientURLs] = defaultClientURLs
+	}
+	if full[settingListenPeerURLs] == "" {
+		full[settingListenPeerURLs] = defaultPeerURLs
 	}
 	return full
 }

@@ -15,10 +15,10 @@ import (
 
 func TestDefaultsStandBelowWhatWasGiven(t *testing.T) {
 	tests := map[string]struct{ given, want settings }{
-		"nothing given":                    {nil, settings{"name": "default", "data-dir": "default.etcd", "listen-client-urls": "http://localhost:2379"}},
-		"data directory follows the name":  {settings{"name": "n"}, settings{"name": "n", "data-dir": "n.etcd", "listen-client-urls": "http://localhost:2379"}},
-		"empty name is a name, others not": {settings{"name": "", "data-dir": "", "listen-client-urls": ""}, settings{"name": "", "data-dir": ".etcd", "listen-client-urls": "http://localhost:2379"}},
-		"what was given stays":             {settings{"data-dir": "d", "listen-client-urls": "u"}, settings{"name": "default", "data-dir": "d", "listen-client-urls": "u"}},
+		"nothing given":                    {nil, settings{"name": "default", "data-dir": "default.etcd", "listen-client-urls": "http://localhost:2379", "listen-peer-urls": "http://localhost:2380"}},
+		"data directory follows the name":  {settings{"name": "n"}, settings{"name": "n", "data-dir": "n.etcd", "listen-client-urls": "http://localhost:2379", "listen-peer-urls": "http://localhost:2380"}},
+		"empty name is a name, others not": {settings{"name": "", "data-dir": "", "listen-client-urls": ""}, settings{"name": "", "data-dir": ".etcd", "listen-client-urls": "http://localhost:2379", "listen-peer-urls": "http://localhost:2380"}},
+		"what was given stays":             {settings{"data-dir": "d", "listen-client-urls": "u"}, settings{"name": "default", "data-dir": "d", "listen-client-urls": "u", "listen-peer-urls": "http://localhost:2380"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func requirePromises(t *testing.T, p Process) {
 	for _, name := range []string{p.DataDir, p.TrustedCAFile, p.CertFile} {
 		require.True(t, name == "" || path.IsAbs(name), name)
 	}
-	require.LessOrEqual(t, len(p.ClientURLs), maxClientURLs)
+	require.LessOrEqual(t, len(p.ClientURLs), maxListenURLs)
 	for _, text := range p.ClientURLs {
 		if _, file, ok := strings.Cut(text, "://"); ok && strings.HasPrefix(text, "unix") {
 			require.True(t, path.IsAbs(file), text)
@@ -66,7 +66,7 @@ func requirePromises(t *testing.T, p Process) {
 		require.Contains(t, []string{"http", "https"}, u.Scheme)
 		require.NotContains(t, []string{"", "0.0.0.0", "::"}, u.Hostname())
 		require.NotContains(t, []string{"", "0"}, u.Port())
-		again, ok := parseClientURL(text, "")
+		again, ok := parseListenURL(text, "")
 		require.True(t, ok, text)
 		require.Equal(t, text, again.url, "what is ready to dial stays as it is")
 	}

@@ -18,6 +18,7 @@ type Author struct {
 	User      string // of etcd
 	Subject   string // common name of the client's certificate
 	Client    netip.AddrPort
+	Process   Process       // that the client is, if it is of this host
 	Duration  time.Duration // of the request, negative if it is not known
 	// MemberID that served the request, if it is another one than those traced here.
 	MemberID uint64
@@ -31,7 +32,7 @@ func (b *Batch) Sign(nr int, a *Author) {
 	lr := b.records.At(nr)
 	attrs := lr.Attributes()
 	before := attrs.Len()
-	attrs.EnsureCapacity(before + 8)
+	attrs.EnsureCapacity(before + 11)
 	attrs.PutStr("etcd.author.source", a.Source.String())
 	putText(attrs, "db.operation.name", a.Operation)
 	putText(attrs, "user.name", printable([]byte(a.User)))
@@ -39,6 +40,11 @@ func (b *Batch) Sign(nr int, a *Author) {
 	if a.Client.IsValid() {
 		attrs.PutStr("client.address", a.Client.Addr().String())
 		attrs.PutInt("client.port", int64(a.Client.Port()))
+	}
+	a.Process.putClient(attrs)
+	direct := b.format.Kubernetes.passedBy(a, attrs)
+	if direct {
+		attrs.PutBool("etcd.kubernetes.direct", true)
 	}
 	if a.Duration >= 0 {
 		attrs.PutDouble("etcd.request.duration", a.Duration.Seconds())
@@ -52,10 +58,13 @@ func (b *Batch) Sign(nr int, a *Author) {
 	if !a.Granted.IsZero() {
 		attrs.PutStr("etcd.author.lease_granted", a.Granted.UTC().Format(time.RFC3339Nano))
 	}
-	b.bytes += (attrs.Len()-before)*attributeBytes + len(a.Operation) + len(a.User) + len(a.Subject)
+	b.bytes += (attrs.Len()-before)*attributeBytes + len(a.Operation) + len(a.User) + len(a.Subject) + len(a.Process.Name)
 	if b.format.Body {
 		b.bytes -= len(lr.Body().Str())
 		b.scratch = a.sentence(append(b.scratch[:0], lr.Body().Str()...))
+		if direct {
+			b.scratch = append(b.scratch, ", past the API server"...)
+		}
 		b.bytes += len(b.scratch)
 		lr.Body().SetStr(string(b.scratch))
 	}
@@ -74,7 +83,7 @@ func (a *Author) sentence(s text) text {
 		s.words(" by ")
 	}
 	if known {
-		s.who(a.User, a.Subject, a.Client)
+		s.who(a.User, a.Subject, a.Client, a.Process)
 	}
 	if a.Duration >= 0 {
 		s.words(" in ")
@@ -87,8 +96,8 @@ func (a *Author) sentence(s text) text {
 	return s
 }
 
-// who writes user and address: alice@10.0.0.17.
-func (t *text) who(user, subject string, client netip.AddrPort) {
+// who writes user, address and process: alice@127.0.0.1 (etcdctl[4711]).
+func (t *text) who(user, subject string, client netip.AddrPort, of Process) {
 	if user == "" {
 		user = subject
 	}
@@ -103,5 +112,10 @@ func (t *text) who(user, subject string, client netip.AddrPort) {
 		*t = client.Addr().AppendTo(*t)
 	default:
 		t.words("somebody")
+	}
+	if of.PID != 0 {
+		t.words(" (")
+		t.words(of.String())
+		t.words(")")
 	}
 }

@@ -4,6 +4,8 @@
 package logrecord
 
 import (
+	"slices"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/kube"
@@ -13,6 +15,8 @@ import (
 type Kubernetes struct {
 	// Prefixes of the keys of its API servers, each with the slash at its end.
 	Prefixes []string
+	// APIServers are the names of the processes that are API servers.
+	APIServers []string
 	// Always tells that of every key below them. Else one whose value is nothing that
 	// an API server writes stays a plain key.
 	Always bool
@@ -26,6 +30,23 @@ func (k *Kubernetes) cut(key []byte) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// passedBy tells whether an object of Kubernetes was changed by somebody else than an
+// API server. These only ever write in transactions, which compare the object's
+// revision: k8s.io/apiserver/pkg/storage/etcd3/store.go. And where the client is of
+// this host, its process has a name.
+func (k *Kubernetes) passedBy(a *Author, attrs pcommon.Map) bool {
+	switch {
+	case a.LeaseID != 0: // the end of an event
+		return false
+	case a.Operation != "txn" && a.Operation != "":
+	case a.Process.PID != 0 && !slices.Contains(k.APIServers, a.Process.Name):
+	default:
+		return false
+	}
+	_, object := attrs.Get(objectNames[resourceType])
+	return object
 }
 
 // What a record tells of an object, each an attribute.

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -68,6 +69,18 @@ var objects = map[string]func(*Format, *Batch){
 		change(b, removed("/registry/example.com/widgets/default/w1", widgetValue), 0)
 	}),
 	"delete encrypted": inKubernetes(func(_ *Format, b *Batch) { change(b, removed("/registry/secrets/default/s", sealedValue), 0) }),
+	"delete object past the api server": inKubernetes(func(_ *Format, b *Batch) {
+		sign(b, change(b, removed("/registry/example.com/widgets/default/w1", widgetValue), 0), &Author{
+			Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: "delete_range", Client: netip.MustParseAddrPort("127.0.0.1:50718"),
+			Process: Process{"etcdctl", 4711}, Duration: 41800 * time.Microsecond,
+		})
+	}),
+	"put object past the api server": inKubernetes(func(_ *Format, b *Batch) {
+		sign(b, change(b, written("/registry/example.com/widgets/default/w1", widgetValue), 0), &Author{
+			Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: "txn", Client: netip.MustParseAddrPort("127.0.0.1:50718"),
+			Process: Process{"etcdctl", 4711}, Duration: 41800 * time.Microsecond,
+		})
+	}),
 	"delete object without prev": inKubernetes(func(_ *Format, b *Batch) {
 		ev := removed("/registry/pods/default/web", "")
 		ev.HasPrev = false
@@ -195,4 +208,42 @@ func hasNeedle(b []byte, needle string) bool {
 		}
 	}
 	return bytes.Contains(b, []byte(needle))
+}
+
+func TestWhoPassesTheAPIServerIsToldAndNobodyElse(t *testing.T) {
+	apiServer, other := Process{"kube-apiserver", 1}, Process{"etcdctl", 2}
+	for name, tc := range map[string]struct {
+		key    string
+		author Author
+		direct any
+	}{
+		"a put is none of an API server":       {key: "/registry/pods/default/web", author: Author{Operation: "put"}, direct: true},
+		"nor is a delete":                      {key: "/registry/pods/default/web", author: Author{Operation: "delete_range"}, direct: true},
+		"nor is a lease that is revoked":       {key: "/registry/pods/default/web", author: Author{Operation: "lease_revoke"}, direct: true},
+		"not even from its own process":        {key: "/registry/pods/default/web", author: Author{Operation: "put", Process: apiServer}, direct: true},
+		"a transaction may be":                 {key: "/registry/pods/default/web", author: Author{Operation: "txn"}},
+		"a transaction of its process":         {key: "/registry/pods/default/web", author: Author{Operation: "txn", Process: apiServer}},
+		"a transaction of another process":     {key: "/registry/pods/default/web", author: Author{Operation: "txn", Process: other}, direct: true},
+		"an event ends with its lease":         {key: "/registry/events/default/e", author: Author{Operation: "lease_expire", LeaseID: 7}},
+		"a key that is nothing of Kubernetes":  {key: "/config/a", author: Author{Operation: "put", Process: other}},
+		"what nobody knows is not told":        {key: "/registry/pods/default/web", author: Author{}},
+		"an unknown operation of another one":  {key: "/registry/pods/default/web", author: Author{Process: other}, direct: true},
+		"a lock is nothing that it takes":      {key: "/registry/pods/default/web", author: Author{Operation: "lock"}, direct: true},
+		"a transaction of an unknown process":  {key: "/registry/pods/default/web", author: Author{Operation: "txn", Client: netip.MustParseAddrPort("10.0.0.1:1")}},
+		"a put of a remote client":             {key: "/registry/pods/default/web", author: Author{Operation: "put", Client: netip.MustParseAddrPort("10.0.0.1:1")}, direct: true},
+		"the raft log alone tells a put":       {key: "/registry/pods/default/web", author: Author{Source: metadata.AttributeEtcdAuthorSourceRaft, Operation: "put"}, direct: true},
+		"of its own transaction it tells none": {key: "/registry/pods/default/web", author: Author{Source: metadata.AttributeEtcdAuthorSourceRaft, Operation: "txn"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &Format{Events: metadata.DefaultEventsConfig(), Body: true, Kubernetes: Kubernetes{
+				Prefixes: []string{"/registry/"}, APIServers: []string{"kube-apiserver"}, Always: true,
+			}}
+			b := f.NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 1)
+			change(b, written(tc.key, "x"), 0)
+			b.Sign(0, &tc.author)
+			attrs := b.records.At(0).Attributes().AsRaw()
+			assert.Equal(t, tc.direct, attrs["etcd.kubernetes.direct"])
+			assert.Equal(t, tc.direct != nil, strings.HasSuffix(b.records.At(0).Body().Str(), ", past the API server"))
+		})
+	}
 }

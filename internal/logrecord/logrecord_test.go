@@ -112,6 +112,12 @@ var samples = map[string]func(*Format, *Batch){
 			Client: netip.MustParseAddrPort("[fe80::17]:50718"), Duration: 41800 * time.Microsecond, MemberID: n2.ID,
 		})
 	},
+	"delete by a process": func(_ *Format, b *Batch) {
+		sign(b, change(b, deletion("db.example.com"), 0), &Author{
+			Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: "delete_range", User: "deploy-bot",
+			Client: netip.MustParseAddrPort("127.0.0.1:50718"), Process: Process{"etcdctl", 4711}, Duration: 41800 * time.Microsecond,
+		})
+	},
 	"delete by lease": func(_ *Format, b *Batch) {
 		sign(b, change(b, deletion("db.example.com"), 0), &Author{
 			Source: metadata.AttributeEtcdAuthorSourceLease, Operation: "lease_expire", User: "deploy-bot", Client: netip.MustParseAddrPort("10.0.0.17:50718"),
@@ -155,12 +161,21 @@ var samples = map[string]func(*Format, *Batch){
 	"member reachable unix": func(_ *Format, b *Batch) {
 		b.MemberReachable(n1, etcdclient.Endpoint{Scheme: "unix", Path: "/run/etcd.sock"}, time.Second)
 	},
+	"peer unreachable": func(_ *Format, b *Batch) {
+		b.PeerUnreachable(&PeerLink{n2.ID, n2.Name, netip.MustParseAddrPort("10.0.0.2:2380")}, metadata.AttributeEtcdNetworkEndNoAnswer, time.Unix(1700000000, 0))
+	},
+	"peer unreachable unnamed": func(_ *Format, b *Batch) {
+		b.PeerUnreachable(&PeerLink{ID: n2.ID}, metadata.AttributeEtcdNetworkEndOther, time.Unix(1700000000, 0))
+	},
+	"peer reachable": func(_ *Format, b *Batch) {
+		b.PeerReachable(&PeerLink{n2.ID, n2.Name, netip.MustParseAddrPort("[fd00::2]:2380")}, 12340*time.Millisecond)
+	},
 	"version changed": func(_ *Format, b *Batch) { b.VersionChanged(n1, "3.5.35", "3.6.16") },
 	"sync wal": func(_ *Format, b *Batch) {
 		b.SlowSync(&Sync{
 			Type: metadata.AttributeEtcdFileTypeWal, Name: "0000000000000001-0000000000000abc.wal", Start: time.Unix(1700000000, 0),
 			Duration: 212 * time.Millisecond, Size: 98 << 10, ThreadID: 4712,
-			Writers: []Writer{{"dd", 4711, 120 << 20}, {"kworker/u8:2", 33, 64 << 10}},
+			Writers: []Writer{{Process{"dd", 4711}, 120 << 20}, {Process{"kworker/u8:2", 33}, 64 << 10}},
 		})
 	},
 	"sync backend": func(_ *Format, b *Batch) {

@@ -35,8 +35,9 @@ type Request struct {
 	Duration time.Duration // negative: a stream, told as it begins; of watch_close how long it lasted
 	ThreadID uint32
 	Client   netip.AddrPort
-	User     string // of etcd
-	Subject  string // common name of the client's certificate
+	Process  Process // that the client is, if it is of this host
+	User     string  // of etcd
+	Subject  string  // common name of the client's certificate
 
 	Key, End  []byte
 	KeySize   int   // of the whole key
@@ -79,7 +80,7 @@ func (b *Batch) Request(q *Request) bool {
 	if q.Failed {
 		severity = plog.SeverityNumberWarn
 	}
-	lr := b.add("etcd.request."+q.Family, severity, 20)
+	lr := b.add("etcd.request."+q.Family, severity, 22)
 	lr.SetTimestamp(pcommon.NewTimestampFromTime(q.Start))
 	q.put(lr.Attributes())
 	b.say(lr, q.sentence(b.scratch))
@@ -133,6 +134,7 @@ func (q *Request) put(attrs pcommon.Map) {
 		attrs.PutStr("client.address", q.Client.Addr().String())
 		attrs.PutInt("client.port", int64(q.Client.Port()))
 	}
+	q.Process.putClient(attrs)
 	putText(attrs, "user.name", printable([]byte(q.User)))
 	putText(attrs, "tls.client.subject", printable([]byte(q.Subject)))
 	attrs.PutInt("thread.id", int64(q.ThreadID))
@@ -219,7 +221,7 @@ func printable(raw []byte) string { return string(appendKey(nil, raw)) }
 
 // sentence: deploy-bot@10.0.0.17 put /config/db/5 (13 B) -> rev 985 in 41.8 ms.
 func (q *Request) sentence(s text) text {
-	s.who(q.User, q.Subject, q.Client)
+	s.who(q.User, q.Subject, q.Client, q.Process)
 	s.words(" ")
 	s.words(q.what())
 	q.objects(&s)

@@ -31,11 +31,12 @@ func served(family, operation, method string, more func(*Request)) func(*Format,
 	}
 }
 
-// failed makes it one that failed, of a client with a certificate, with a part lost.
+// failed makes it one that failed, of a client of this host with a certificate, with a part lost.
 func failed(more func(*Request)) func(*Request) {
 	return func(q *Request) {
 		q.Failed, q.Code, q.Message, q.Revision = true, "PERMISSION_DENIED", "etcdserver: permission denied", 0
 		q.User, q.Subject, q.Incomplete = "", "kube-apiserver", true
+		q.Client, q.Process = netip.MustParseAddrPort("127.0.0.1:50718"), Process{"kube-apiserver", 4711}
 		more(q)
 	}
 }
@@ -106,7 +107,7 @@ func TestTheSentenceOfARequestSaysWhoDidWhatWithWhichResult(t *testing.T) {
 		"request delete":                "deploy-bot@10.0.0.17 delete range all keys -> 3 keys, rev 985 in 41.8ms",
 		"request txn":                   `deploy-bot@10.0.0.17 txn put /a\xff (5 B), range /b*, delete /d../x, ... -> rev 985 in 41.8ms`,
 		"request auth":                  "deploy-bot@10.0.0.17 user grant role alice root -> rev 985 in 41.8ms",
-		"request put failed":            "kube-apiserver@10.0.0.17 put /config/db/5 (13 B) failed: PERMISSION_DENIED (etcdserver: permission denied) in 41.8ms",
+		"request put failed":            "kube-apiserver@127.0.0.1 (kube-apiserver[4711]) put /config/db/5 (13 B) failed: PERMISSION_DENIED (etcdserver: permission denied) in 41.8ms",
 		"request watch begun":           "deploy-bot@10.0.0.17 watch create /w*",
 		"request watch canceled":        "deploy-bot@10.0.0.17 watch cancel 7",
 		"request watch closed":          "10.0.0.17 watch close after 1h30m0s",

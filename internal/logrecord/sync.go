@@ -26,8 +26,7 @@ type Sync struct {
 
 // Writer is a process that wrote to a disk.
 type Writer struct {
-	Name string
-	PID  uint32
+	Process
 	Size int64
 }
 
@@ -49,15 +48,11 @@ func (b *Batch) SlowSync(q *Sync) bool {
 	if len(q.Writers) > 0 {
 		writers := attrs.PutEmptySlice("etcd.disk.writers")
 		for _, w := range q.Writers {
-			writers.AppendEmpty().SetStr(w.process() + " " + bytesText(w.Size))
+			writers.AppendEmpty().SetStr(w.String() + " " + bytesText(w.Size))
 		}
 	}
 	b.say(lr, q.sentence(b.scratch))
 	return true
-}
-
-func (w Writer) process() string {
-	return printable([]byte(w.Name)) + "[" + strconv.FormatUint(uint64(w.PID), 10) + "]"
 }
 
 // sentence: WAL sync of 0000000000000000-0000000000000000.wal took 212ms (98 KiB);
@@ -80,7 +75,7 @@ func (q *Sync) sentence(s text) text {
 	}
 	for i, w := range q.Writers {
 		s.words([...]string{"; ", ", "}[min(i, 1)])
-		s.words(w.process())
+		s.words(w.String())
 		s.words(" wrote ")
 		s.words(bytesText(w.Size))
 	}

@@ -57,6 +57,55 @@ func (ms *EtcdAlarmActiveMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdClientIoMetricAttributeKey specifies the key of an attribute for the etcd.client.io metric.
+type EtcdClientIoMetricAttributeKey string
+
+const (
+	EtcdClientIoMetricAttributeKeyClientAddress      EtcdClientIoMetricAttributeKey = "client.address"
+	EtcdClientIoMetricAttributeKeyNetworkIoDirection EtcdClientIoMetricAttributeKey = "network.io.direction"
+)
+
+// EtcdClientIoMetricConfig provides config for the etcd.client.io metric.
+type EtcdClientIoMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                           `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdClientIoMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdClientIoMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdClientIoMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdClientIoMetricAttributeKeyClientAddress, EtcdClientIoMetricAttributeKeyNetworkIoDirection:
+		default:
+			return fmt.Errorf("metric etcd.client.io doesn't have an attribute %v, valid attributes: [client.address, network.io.direction]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdClientRequestsMetricAttributeKey specifies the key of an attribute for the etcd.client.requests metric.
 type EtcdClientRequestsMetricAttributeKey string
 
@@ -514,6 +563,171 @@ func (ms *EtcdMvccOperationsMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdNetworkConnectionClosedMetricAttributeKey specifies the key of an attribute for the etcd.network.connection.closed metric.
+type EtcdNetworkConnectionClosedMetricAttributeKey string
+
+const (
+	EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkPeerType EtcdNetworkConnectionClosedMetricAttributeKey = "etcd.network.peer_type"
+	EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkEnd      EtcdNetworkConnectionClosedMetricAttributeKey = "etcd.network.end"
+)
+
+// EtcdNetworkConnectionClosedMetricConfig provides config for the etcd.network.connection.closed metric.
+type EtcdNetworkConnectionClosedMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                          `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkConnectionClosedMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkConnectionClosedMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkConnectionClosedMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkEnd:
+		default:
+			return fmt.Errorf("metric etcd.network.connection.closed doesn't have an attribute %v, valid attributes: [etcd.network.peer_type, etcd.network.end]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkConnectionCountMetricAttributeKey specifies the key of an attribute for the etcd.network.connection.count metric.
+type EtcdNetworkConnectionCountMetricAttributeKey string
+
+const (
+	EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType EtcdNetworkConnectionCountMetricAttributeKey = "etcd.network.peer_type"
+)
+
+// EtcdNetworkConnectionCountMetricConfig provides config for the etcd.network.connection.count metric.
+type EtcdNetworkConnectionCountMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                         `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkConnectionCountMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkConnectionCountMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkConnectionCountMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType:
+		default:
+			return fmt.Errorf("metric etcd.network.connection.count doesn't have an attribute %v, valid attributes: [etcd.network.peer_type]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkConnectionFailedMetricConfig provides config for the etcd.network.connection.failed metric.
+type EtcdNetworkConnectionFailedMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *EtcdNetworkConnectionFailedMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// EtcdNetworkConnectionOpenedMetricAttributeKey specifies the key of an attribute for the etcd.network.connection.opened metric.
+type EtcdNetworkConnectionOpenedMetricAttributeKey string
+
+const (
+	EtcdNetworkConnectionOpenedMetricAttributeKeyEtcdNetworkPeerType EtcdNetworkConnectionOpenedMetricAttributeKey = "etcd.network.peer_type"
+)
+
+// EtcdNetworkConnectionOpenedMetricConfig provides config for the etcd.network.connection.opened metric.
+type EtcdNetworkConnectionOpenedMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                          `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkConnectionOpenedMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkConnectionOpenedMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkConnectionOpenedMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkConnectionOpenedMetricAttributeKeyEtcdNetworkPeerType:
+		default:
+			return fmt.Errorf("metric etcd.network.connection.opened doesn't have an attribute %v, valid attributes: [etcd.network.peer_type]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdNetworkIoMetricAttributeKey specifies the key of an attribute for the etcd.network.io metric.
 type EtcdNetworkIoMetricAttributeKey string
 
@@ -563,6 +777,54 @@ func (ms *EtcdNetworkIoMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdNetworkPeerConnectionCountMetricAttributeKey specifies the key of an attribute for the etcd.network.peer.connection.count metric.
+type EtcdNetworkPeerConnectionCountMetricAttributeKey string
+
+const (
+	EtcdNetworkPeerConnectionCountMetricAttributeKeyEtcdPeerID EtcdNetworkPeerConnectionCountMetricAttributeKey = "etcd.peer.id"
+)
+
+// EtcdNetworkPeerConnectionCountMetricConfig provides config for the etcd.network.peer.connection.count metric.
+type EtcdNetworkPeerConnectionCountMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                             `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkPeerConnectionCountMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkPeerConnectionCountMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkPeerConnectionCountMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkPeerConnectionCountMetricAttributeKeyEtcdPeerID:
+		default:
+			return fmt.Errorf("metric etcd.network.peer.connection.count doesn't have an attribute %v, valid attributes: [etcd.peer.id]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdNetworkPeerSendFailuresMetricAttributeKey specifies the key of an attribute for the etcd.network.peer.send.failures metric.
 type EtcdNetworkPeerSendFailuresMetricAttributeKey string
 
@@ -599,6 +861,248 @@ func (ms *EtcdNetworkPeerSendFailuresMetricConfig) Validate() error {
 		case EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID:
 		default:
 			return fmt.Errorf("metric etcd.network.peer.send.failures doesn't have an attribute %v, valid attributes: [etcd.peer.id]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkPeerTCPIoMetricAttributeKey specifies the key of an attribute for the etcd.network.peer.tcp.io metric.
+type EtcdNetworkPeerTCPIoMetricAttributeKey string
+
+const (
+	EtcdNetworkPeerTCPIoMetricAttributeKeyEtcdPeerID         EtcdNetworkPeerTCPIoMetricAttributeKey = "etcd.peer.id"
+	EtcdNetworkPeerTCPIoMetricAttributeKeyNetworkIoDirection EtcdNetworkPeerTCPIoMetricAttributeKey = "network.io.direction"
+)
+
+// EtcdNetworkPeerTCPIoMetricConfig provides config for the etcd.network.peer.tcp.io metric.
+type EtcdNetworkPeerTCPIoMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                   `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkPeerTCPIoMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkPeerTCPIoMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkPeerTCPIoMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkPeerTCPIoMetricAttributeKeyEtcdPeerID, EtcdNetworkPeerTCPIoMetricAttributeKeyNetworkIoDirection:
+		default:
+			return fmt.Errorf("metric etcd.network.peer.tcp.io doesn't have an attribute %v, valid attributes: [etcd.peer.id, network.io.direction]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkPeerTCPRetransmitsMetricAttributeKey specifies the key of an attribute for the etcd.network.peer.tcp.retransmits metric.
+type EtcdNetworkPeerTCPRetransmitsMetricAttributeKey string
+
+const (
+	EtcdNetworkPeerTCPRetransmitsMetricAttributeKeyEtcdPeerID EtcdNetworkPeerTCPRetransmitsMetricAttributeKey = "etcd.peer.id"
+)
+
+// EtcdNetworkPeerTCPRetransmitsMetricConfig provides config for the etcd.network.peer.tcp.retransmits metric.
+type EtcdNetworkPeerTCPRetransmitsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                            `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkPeerTCPRetransmitsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkPeerTCPRetransmitsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkPeerTCPRetransmitsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkPeerTCPRetransmitsMetricAttributeKeyEtcdPeerID:
+		default:
+			return fmt.Errorf("metric etcd.network.peer.tcp.retransmits doesn't have an attribute %v, valid attributes: [etcd.peer.id]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkPeerTCPRttMetricAttributeKey specifies the key of an attribute for the etcd.network.peer.tcp.rtt metric.
+type EtcdNetworkPeerTCPRttMetricAttributeKey string
+
+const (
+	EtcdNetworkPeerTCPRttMetricAttributeKeyEtcdPeerID EtcdNetworkPeerTCPRttMetricAttributeKey = "etcd.peer.id"
+)
+
+// EtcdNetworkPeerTCPRttMetricConfig provides config for the etcd.network.peer.tcp.rtt metric.
+type EtcdNetworkPeerTCPRttMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                    `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkPeerTCPRttMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkPeerTCPRttMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkPeerTCPRttMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkPeerTCPRttMetricAttributeKeyEtcdPeerID:
+		default:
+			return fmt.Errorf("metric etcd.network.peer.tcp.rtt doesn't have an attribute %v, valid attributes: [etcd.peer.id]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkTCPIoMetricAttributeKey specifies the key of an attribute for the etcd.network.tcp.io metric.
+type EtcdNetworkTCPIoMetricAttributeKey string
+
+const (
+	EtcdNetworkTCPIoMetricAttributeKeyEtcdNetworkPeerType EtcdNetworkTCPIoMetricAttributeKey = "etcd.network.peer_type"
+	EtcdNetworkTCPIoMetricAttributeKeyNetworkIoDirection  EtcdNetworkTCPIoMetricAttributeKey = "network.io.direction"
+)
+
+// EtcdNetworkTCPIoMetricConfig provides config for the etcd.network.tcp.io metric.
+type EtcdNetworkTCPIoMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                               `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkTCPIoMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkTCPIoMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkTCPIoMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkTCPIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkTCPIoMetricAttributeKeyNetworkIoDirection:
+		default:
+			return fmt.Errorf("metric etcd.network.tcp.io doesn't have an attribute %v, valid attributes: [etcd.network.peer_type, network.io.direction]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// EtcdNetworkTCPRetransmitsMetricAttributeKey specifies the key of an attribute for the etcd.network.tcp.retransmits metric.
+type EtcdNetworkTCPRetransmitsMetricAttributeKey string
+
+const (
+	EtcdNetworkTCPRetransmitsMetricAttributeKeyEtcdNetworkPeerType EtcdNetworkTCPRetransmitsMetricAttributeKey = "etcd.network.peer_type"
+)
+
+// EtcdNetworkTCPRetransmitsMetricConfig provides config for the etcd.network.tcp.retransmits metric.
+type EtcdNetworkTCPRetransmitsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                        `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkTCPRetransmitsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdNetworkTCPRetransmitsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkTCPRetransmitsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkTCPRetransmitsMetricAttributeKeyEtcdNetworkPeerType:
+		default:
+			return fmt.Errorf("metric etcd.network.tcp.retransmits doesn't have an attribute %v, valid attributes: [etcd.network.peer_type]", val)
 		}
 	}
 
@@ -1246,6 +1750,7 @@ func (ms *EtcdWatchWatcherSlowMetricConfig) Unmarshal(parser *confmap.Conf) erro
 // MetricsConfig provides config for etcd metrics.
 type MetricsConfig struct {
 	EtcdAlarmActive                    EtcdAlarmActiveMetricConfig                    `mapstructure:"etcd.alarm.active"`
+	EtcdClientIo                       EtcdClientIoMetricConfig                       `mapstructure:"etcd.client.io"`
 	EtcdClientRequests                 EtcdClientRequestsMetricConfig                 `mapstructure:"etcd.client.requests"`
 	EtcdClusterMemberCount             EtcdClusterMemberCountMetricConfig             `mapstructure:"etcd.cluster.member.count"`
 	EtcdClusterQuorumMargin            EtcdClusterQuorumMarginMetricConfig            `mapstructure:"etcd.cluster.quorum.margin"`
@@ -1259,8 +1764,18 @@ type MetricsConfig struct {
 	EtcdMemberHealth                   EtcdMemberHealthMetricConfig                   `mapstructure:"etcd.member.health"`
 	EtcdMemberRole                     EtcdMemberRoleMetricConfig                     `mapstructure:"etcd.member.role"`
 	EtcdMvccOperations                 EtcdMvccOperationsMetricConfig                 `mapstructure:"etcd.mvcc.operations"`
+	EtcdNetworkConnectionClosed        EtcdNetworkConnectionClosedMetricConfig        `mapstructure:"etcd.network.connection.closed"`
+	EtcdNetworkConnectionCount         EtcdNetworkConnectionCountMetricConfig         `mapstructure:"etcd.network.connection.count"`
+	EtcdNetworkConnectionFailed        EtcdNetworkConnectionFailedMetricConfig        `mapstructure:"etcd.network.connection.failed"`
+	EtcdNetworkConnectionOpened        EtcdNetworkConnectionOpenedMetricConfig        `mapstructure:"etcd.network.connection.opened"`
 	EtcdNetworkIo                      EtcdNetworkIoMetricConfig                      `mapstructure:"etcd.network.io"`
+	EtcdNetworkPeerConnectionCount     EtcdNetworkPeerConnectionCountMetricConfig     `mapstructure:"etcd.network.peer.connection.count"`
 	EtcdNetworkPeerSendFailures        EtcdNetworkPeerSendFailuresMetricConfig        `mapstructure:"etcd.network.peer.send.failures"`
+	EtcdNetworkPeerTCPIo               EtcdNetworkPeerTCPIoMetricConfig               `mapstructure:"etcd.network.peer.tcp.io"`
+	EtcdNetworkPeerTCPRetransmits      EtcdNetworkPeerTCPRetransmitsMetricConfig      `mapstructure:"etcd.network.peer.tcp.retransmits"`
+	EtcdNetworkPeerTCPRtt              EtcdNetworkPeerTCPRttMetricConfig              `mapstructure:"etcd.network.peer.tcp.rtt"`
+	EtcdNetworkTCPIo                   EtcdNetworkTCPIoMetricConfig                   `mapstructure:"etcd.network.tcp.io"`
+	EtcdNetworkTCPRetransmits          EtcdNetworkTCPRetransmitsMetricConfig          `mapstructure:"etcd.network.tcp.retransmits"`
 	EtcdPrefixRequests                 EtcdPrefixRequestsMetricConfig                 `mapstructure:"etcd.prefix.requests"`
 	EtcdProcessCPUTime                 EtcdProcessCPUTimeMetricConfig                 `mapstructure:"etcd.process.cpu.time"`
 	EtcdProcessMemoryUsage             EtcdProcessMemoryUsageMetricConfig             `mapstructure:"etcd.process.memory.usage"`
@@ -1295,6 +1810,11 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
+		},
+		EtcdClientIo: EtcdClientIoMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdClientIoMetricAttributeKey{EtcdClientIoMetricAttributeKeyClientAddress, EtcdClientIoMetricAttributeKeyNetworkIoDirection},
 		},
 		EtcdClientRequests: EtcdClientRequestsMetricConfig{
 			Enabled:             true,
@@ -1349,15 +1869,63 @@ func DefaultMetricsConfig() MetricsConfig {
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdMvccOperationsMetricAttributeKey{EtcdMvccOperationsMetricAttributeKeyDbOperationName},
 		},
+		EtcdNetworkConnectionClosed: EtcdNetworkConnectionClosedMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkConnectionClosedMetricAttributeKey{EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkEnd},
+		},
+		EtcdNetworkConnectionCount: EtcdNetworkConnectionCountMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkConnectionCountMetricAttributeKey{EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType},
+		},
+		EtcdNetworkConnectionFailed: EtcdNetworkConnectionFailedMetricConfig{
+			Enabled: true,
+		},
+		EtcdNetworkConnectionOpened: EtcdNetworkConnectionOpenedMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkConnectionOpenedMetricAttributeKey{EtcdNetworkConnectionOpenedMetricAttributeKeyEtcdNetworkPeerType},
+		},
 		EtcdNetworkIo: EtcdNetworkIoMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdNetworkIoMetricAttributeKey{EtcdNetworkIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkIoMetricAttributeKeyNetworkIoDirection},
 		},
+		EtcdNetworkPeerConnectionCount: EtcdNetworkPeerConnectionCountMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkPeerConnectionCountMetricAttributeKey{EtcdNetworkPeerConnectionCountMetricAttributeKeyEtcdPeerID},
+		},
 		EtcdNetworkPeerSendFailures: EtcdNetworkPeerSendFailuresMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdNetworkPeerSendFailuresMetricAttributeKey{EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID},
+		},
+		EtcdNetworkPeerTCPIo: EtcdNetworkPeerTCPIoMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkPeerTCPIoMetricAttributeKey{EtcdNetworkPeerTCPIoMetricAttributeKeyEtcdPeerID, EtcdNetworkPeerTCPIoMetricAttributeKeyNetworkIoDirection},
+		},
+		EtcdNetworkPeerTCPRetransmits: EtcdNetworkPeerTCPRetransmitsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkPeerTCPRetransmitsMetricAttributeKey{EtcdNetworkPeerTCPRetransmitsMetricAttributeKeyEtcdPeerID},
+		},
+		EtcdNetworkPeerTCPRtt: EtcdNetworkPeerTCPRttMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategyAvg,
+			EnabledAttributes:   []EtcdNetworkPeerTCPRttMetricAttributeKey{EtcdNetworkPeerTCPRttMetricAttributeKeyEtcdPeerID},
+		},
+		EtcdNetworkTCPIo: EtcdNetworkTCPIoMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkTCPIoMetricAttributeKey{EtcdNetworkTCPIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkTCPIoMetricAttributeKeyNetworkIoDirection},
+		},
+		EtcdNetworkTCPRetransmits: EtcdNetworkTCPRetransmitsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkTCPRetransmitsMetricAttributeKey{EtcdNetworkTCPRetransmitsMetricAttributeKeyEtcdNetworkPeerType},
 		},
 		EtcdPrefixRequests: EtcdPrefixRequestsMetricConfig{
 			Enabled:             true,
@@ -1481,6 +2049,8 @@ type EventsConfig struct {
 	EtcdMemberRemoved      EventConfig `mapstructure:"etcd.member.removed"`
 	EtcdMemberStatus       EventConfig `mapstructure:"etcd.member.status"`
 	EtcdMemberUnreachable  EventConfig `mapstructure:"etcd.member.unreachable"`
+	EtcdPeerReachable      EventConfig `mapstructure:"etcd.peer.reachable"`
+	EtcdPeerUnreachable    EventConfig `mapstructure:"etcd.peer.unreachable"`
 	EtcdRequestAuth        EventConfig `mapstructure:"etcd.request.auth"`
 	EtcdRequestCompact     EventConfig `mapstructure:"etcd.request.compact"`
 	EtcdRequestDelete      EventConfig `mapstructure:"etcd.request.delete"`
@@ -1534,6 +2104,12 @@ func DefaultEventsConfig() EventsConfig {
 			Enabled: false,
 		},
 		EtcdMemberUnreachable: EventConfig{
+			Enabled: true,
+		},
+		EtcdPeerReachable: EventConfig{
+			Enabled: true,
+		},
+		EtcdPeerUnreachable: EventConfig{
 			Enabled: true,
 		},
 		EtcdRequestAuth: EventConfig{

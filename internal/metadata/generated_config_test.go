@@ -31,6 +31,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdClientIo: EtcdClientIoMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdClientIoMetricAttributeKey{EtcdClientIoMetricAttributeKeyClientAddress, EtcdClientIoMetricAttributeKeyNetworkIoDirection},
+					},
 					EtcdClientRequests: EtcdClientRequestsMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
@@ -84,15 +89,63 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdMvccOperationsMetricAttributeKey{EtcdMvccOperationsMetricAttributeKeyDbOperationName},
 					},
+					EtcdNetworkConnectionClosed: EtcdNetworkConnectionClosedMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionClosedMetricAttributeKey{EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkEnd},
+					},
+					EtcdNetworkConnectionCount: EtcdNetworkConnectionCountMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionCountMetricAttributeKey{EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType},
+					},
+					EtcdNetworkConnectionFailed: EtcdNetworkConnectionFailedMetricConfig{
+						Enabled: true,
+					},
+					EtcdNetworkConnectionOpened: EtcdNetworkConnectionOpenedMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionOpenedMetricAttributeKey{EtcdNetworkConnectionOpenedMetricAttributeKeyEtcdNetworkPeerType},
+					},
 					EtcdNetworkIo: EtcdNetworkIoMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdNetworkIoMetricAttributeKey{EtcdNetworkIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkIoMetricAttributeKeyNetworkIoDirection},
 					},
+					EtcdNetworkPeerConnectionCount: EtcdNetworkPeerConnectionCountMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkPeerConnectionCountMetricAttributeKey{EtcdNetworkPeerConnectionCountMetricAttributeKeyEtcdPeerID},
+					},
 					EtcdNetworkPeerSendFailures: EtcdNetworkPeerSendFailuresMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdNetworkPeerSendFailuresMetricAttributeKey{EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID},
+					},
+					EtcdNetworkPeerTCPIo: EtcdNetworkPeerTCPIoMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkPeerTCPIoMetricAttributeKey{EtcdNetworkPeerTCPIoMetricAttributeKeyEtcdPeerID, EtcdNetworkPeerTCPIoMetricAttributeKeyNetworkIoDirection},
+					},
+					EtcdNetworkPeerTCPRetransmits: EtcdNetworkPeerTCPRetransmitsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkPeerTCPRetransmitsMetricAttributeKey{EtcdNetworkPeerTCPRetransmitsMetricAttributeKeyEtcdPeerID},
+					},
+					EtcdNetworkPeerTCPRtt: EtcdNetworkPeerTCPRttMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []EtcdNetworkPeerTCPRttMetricAttributeKey{EtcdNetworkPeerTCPRttMetricAttributeKeyEtcdPeerID},
+					},
+					EtcdNetworkTCPIo: EtcdNetworkTCPIoMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkTCPIoMetricAttributeKey{EtcdNetworkTCPIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkTCPIoMetricAttributeKeyNetworkIoDirection},
+					},
+					EtcdNetworkTCPRetransmits: EtcdNetworkTCPRetransmitsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkTCPRetransmitsMetricAttributeKey{EtcdNetworkTCPRetransmitsMetricAttributeKeyEtcdNetworkPeerType},
 					},
 					EtcdPrefixRequests: EtcdPrefixRequestsMetricConfig{
 						Enabled:             true,
@@ -203,6 +256,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdClientIo: EtcdClientIoMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdClientIoMetricAttributeKey{EtcdClientIoMetricAttributeKeyClientAddress, EtcdClientIoMetricAttributeKeyNetworkIoDirection},
+					},
 					EtcdClientRequests: EtcdClientRequestsMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
@@ -256,15 +314,63 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdMvccOperationsMetricAttributeKey{EtcdMvccOperationsMetricAttributeKeyDbOperationName},
 					},
+					EtcdNetworkConnectionClosed: EtcdNetworkConnectionClosedMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionClosedMetricAttributeKey{EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkEnd},
+					},
+					EtcdNetworkConnectionCount: EtcdNetworkConnectionCountMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionCountMetricAttributeKey{EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType},
+					},
+					EtcdNetworkConnectionFailed: EtcdNetworkConnectionFailedMetricConfig{
+						Enabled: false,
+					},
+					EtcdNetworkConnectionOpened: EtcdNetworkConnectionOpenedMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionOpenedMetricAttributeKey{EtcdNetworkConnectionOpenedMetricAttributeKeyEtcdNetworkPeerType},
+					},
 					EtcdNetworkIo: EtcdNetworkIoMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdNetworkIoMetricAttributeKey{EtcdNetworkIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkIoMetricAttributeKeyNetworkIoDirection},
 					},
+					EtcdNetworkPeerConnectionCount: EtcdNetworkPeerConnectionCountMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkPeerConnectionCountMetricAttributeKey{EtcdNetworkPeerConnectionCountMetricAttributeKeyEtcdPeerID},
+					},
 					EtcdNetworkPeerSendFailures: EtcdNetworkPeerSendFailuresMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdNetworkPeerSendFailuresMetricAttributeKey{EtcdNetworkPeerSendFailuresMetricAttributeKeyEtcdPeerID},
+					},
+					EtcdNetworkPeerTCPIo: EtcdNetworkPeerTCPIoMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkPeerTCPIoMetricAttributeKey{EtcdNetworkPeerTCPIoMetricAttributeKeyEtcdPeerID, EtcdNetworkPeerTCPIoMetricAttributeKeyNetworkIoDirection},
+					},
+					EtcdNetworkPeerTCPRetransmits: EtcdNetworkPeerTCPRetransmitsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkPeerTCPRetransmitsMetricAttributeKey{EtcdNetworkPeerTCPRetransmitsMetricAttributeKeyEtcdPeerID},
+					},
+					EtcdNetworkPeerTCPRtt: EtcdNetworkPeerTCPRttMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []EtcdNetworkPeerTCPRttMetricAttributeKey{EtcdNetworkPeerTCPRttMetricAttributeKeyEtcdPeerID},
+					},
+					EtcdNetworkTCPIo: EtcdNetworkTCPIoMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkTCPIoMetricAttributeKey{EtcdNetworkTCPIoMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkTCPIoMetricAttributeKeyNetworkIoDirection},
+					},
+					EtcdNetworkTCPRetransmits: EtcdNetworkTCPRetransmitsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkTCPRetransmitsMetricAttributeKey{EtcdNetworkTCPRetransmitsMetricAttributeKeyEtcdNetworkPeerType},
 					},
 					EtcdPrefixRequests: EtcdPrefixRequestsMetricConfig{
 						Enabled:             false,
@@ -370,7 +476,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdClientIoMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkConnectionClosedMetricConfig{}, EtcdNetworkConnectionCountMetricConfig{}, EtcdNetworkConnectionFailedMetricConfig{}, EtcdNetworkConnectionOpenedMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerConnectionCountMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdNetworkPeerTCPIoMetricConfig{}, EtcdNetworkPeerTCPRetransmitsMetricConfig{}, EtcdNetworkPeerTCPRttMetricConfig{}, EtcdNetworkTCPIoMetricConfig{}, EtcdNetworkTCPRetransmitsMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
@@ -383,6 +489,18 @@ func TestEtcdAlarmActiveMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.alarm.active doesn't have an attribute invalid, valid attributes: [etcd.alarm.type]")
 
 	cfg = DefaultMetricsConfig().EtcdAlarmActive
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdClientIoMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdClientIo
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdClientIoMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.client.io doesn't have an attribute invalid, valid attributes: [client.address, network.io.direction]")
+
+	cfg = DefaultMetricsConfig().EtcdClientIo
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
@@ -471,6 +589,42 @@ func TestEtcdMvccOperationsMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
 
+func TestEtcdNetworkConnectionClosedMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkConnectionClosed
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkConnectionClosedMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.connection.closed doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type, etcd.network.end]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkConnectionClosed
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkConnectionCountMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkConnectionCount
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkConnectionCountMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.connection.count doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkConnectionCount
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkConnectionOpenedMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkConnectionOpened
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkConnectionOpenedMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.connection.opened doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkConnectionOpened
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
 func TestEtcdNetworkIoMetricsConfig_Validate(t *testing.T) {
 	cfg := DefaultMetricsConfig().EtcdNetworkIo
 	require.NoError(t, cfg.Validate())
@@ -483,6 +637,18 @@ func TestEtcdNetworkIoMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
 
+func TestEtcdNetworkPeerConnectionCountMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkPeerConnectionCount
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkPeerConnectionCountMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.peer.connection.count doesn't have an attribute invalid, valid attributes: [etcd.peer.id]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkPeerConnectionCount
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
 func TestEtcdNetworkPeerSendFailuresMetricsConfig_Validate(t *testing.T) {
 	cfg := DefaultMetricsConfig().EtcdNetworkPeerSendFailures
 	require.NoError(t, cfg.Validate())
@@ -491,6 +657,66 @@ func TestEtcdNetworkPeerSendFailuresMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.peer.send.failures doesn't have an attribute invalid, valid attributes: [etcd.peer.id]")
 
 	cfg = DefaultMetricsConfig().EtcdNetworkPeerSendFailures
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkPeerTCPIoMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkPeerTCPIo
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkPeerTCPIoMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.peer.tcp.io doesn't have an attribute invalid, valid attributes: [etcd.peer.id, network.io.direction]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkPeerTCPIo
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkPeerTCPRetransmitsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkPeerTCPRetransmits
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkPeerTCPRetransmitsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.peer.tcp.retransmits doesn't have an attribute invalid, valid attributes: [etcd.peer.id]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkPeerTCPRetransmits
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkPeerTCPRttMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkPeerTCPRtt
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkPeerTCPRttMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.peer.tcp.rtt doesn't have an attribute invalid, valid attributes: [etcd.peer.id]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkPeerTCPRtt
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkTCPIoMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkTCPIo
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkTCPIoMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.tcp.io doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type, network.io.direction]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkTCPIo
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkTCPRetransmitsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkTCPRetransmits
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkTCPRetransmitsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.tcp.retransmits doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkTCPRetransmits
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }

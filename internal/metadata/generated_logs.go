@@ -138,7 +138,7 @@ type eventEtcdKvDelete struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorLeaseGrantedAttributeValue string, etcdAuthorLeaseIDAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue string, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorLeaseGrantedAttributeValue string, etcdAuthorLeaseIDAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKubernetesDirectAttributeValue bool, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -157,7 +157,10 @@ func (e *eventEtcdKvDelete) recordEvent(ctx context.Context, timestamp pcommon.T
 	dp.Attributes().PutStr("etcd.author.lease_id", etcdAuthorLeaseIDAttributeValue)
 	dp.Attributes().PutStr("etcd.author.member_id", etcdAuthorMemberIDAttributeValue)
 	dp.Attributes().PutStr("etcd.author.source", etcdAuthorSourceAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutBool("etcd.kubernetes.direct", etcdKubernetesDirectAttributeValue)
 	dp.Attributes().PutStr("etcd.kubernetes.encryption", etcdKubernetesEncryptionAttributeValue)
 	dp.Attributes().PutStr("etcd.kubernetes.manager.name", etcdKubernetesManagerNameAttributeValue)
 	dp.Attributes().PutStr("etcd.kubernetes.manager.operation", etcdKubernetesManagerOperationAttributeValue)
@@ -206,7 +209,7 @@ type eventEtcdKvPut struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue string, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue string, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue string, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKubernetesDirectAttributeValue bool, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue string, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue string, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue string, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -223,7 +226,10 @@ func (e *eventEtcdKvPut) recordEvent(ctx context.Context, timestamp pcommon.Time
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("etcd.author.member_id", etcdAuthorMemberIDAttributeValue)
 	dp.Attributes().PutStr("etcd.author.source", etcdAuthorSourceAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
+	dp.Attributes().PutBool("etcd.kubernetes.direct", etcdKubernetesDirectAttributeValue)
 	dp.Attributes().PutStr("etcd.kubernetes.encryption", etcdKubernetesEncryptionAttributeValue)
 	dp.Attributes().PutStr("etcd.kubernetes.manager.name", etcdKubernetesManagerNameAttributeValue)
 	dp.Attributes().PutStr("etcd.kubernetes.manager.operation", etcdKubernetesManagerOperationAttributeValue)
@@ -561,12 +567,94 @@ func newEventEtcdMemberUnreachable(cfg EventConfig) eventEtcdMemberUnreachable {
 	return e
 }
 
+type eventEtcdPeerReachable struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdPeerReachable) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdPeerIDAttributeValue string, etcdPeerNameAttributeValue string, etcdPeerUnreachableDurationAttributeValue float64, eventNameAttributeValue string, networkPeerAddressAttributeValue string, networkPeerPortAttributeValue int64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.peer.reachable")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("etcd.peer.id", etcdPeerIDAttributeValue)
+	dp.Attributes().PutStr("etcd.peer.name", etcdPeerNameAttributeValue)
+	dp.Attributes().PutDouble("etcd.peer.unreachable_duration", etcdPeerUnreachableDurationAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("network.peer.address", networkPeerAddressAttributeValue)
+	dp.Attributes().PutInt("network.peer.port", networkPeerPortAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdPeerReachable) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdPeerReachable(cfg EventConfig) eventEtcdPeerReachable {
+	e := eventEtcdPeerReachable{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventEtcdPeerUnreachable struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdPeerUnreachable) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdNetworkEndAttributeValue string, etcdPeerIDAttributeValue string, etcdPeerNameAttributeValue string, eventNameAttributeValue string, networkPeerAddressAttributeValue string, networkPeerPortAttributeValue int64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.peer.unreachable")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("etcd.network.end", etcdNetworkEndAttributeValue)
+	dp.Attributes().PutStr("etcd.peer.id", etcdPeerIDAttributeValue)
+	dp.Attributes().PutStr("etcd.peer.name", etcdPeerNameAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+	dp.Attributes().PutStr("network.peer.address", networkPeerAddressAttributeValue)
+	dp.Attributes().PutInt("network.peer.port", networkPeerPortAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdPeerUnreachable) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdPeerUnreachable(cfg EventConfig) eventEtcdPeerUnreachable {
+	e := eventEtcdPeerUnreachable{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
 type eventEtcdRequestAuth struct {
 	data   plog.LogRecordSlice // data buffer for generated log records.
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestAuth) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdAuthRoleAttributeValue string, etcdAuthUserAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestAuth) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdAuthRoleAttributeValue string, etcdAuthUserAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -585,6 +673,8 @@ func (e *eventEtcdRequestAuth) recordEvent(ctx context.Context, timestamp pcommo
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
 	dp.Attributes().PutStr("etcd.auth.role", etcdAuthRoleAttributeValue)
 	dp.Attributes().PutStr("etcd.auth.user", etcdAuthUserAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
 	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
 	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
@@ -618,7 +708,7 @@ type eventEtcdRequestCompact struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestCompact) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestCompact) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -635,6 +725,8 @@ func (e *eventEtcdRequestCompact) recordEvent(ctx context.Context, timestamp pco
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
 	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
 	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
@@ -669,7 +761,7 @@ type eventEtcdRequestDelete struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestDelete) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -686,6 +778,8 @@ func (e *eventEtcdRequestDelete) recordEvent(ctx context.Context, timestamp pcom
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
 	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
 	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
@@ -724,7 +818,7 @@ type eventEtcdRequestGet struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestGet) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestGet) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -741,6 +835,8 @@ func (e *eventEtcdRequestGet) recordEvent(ctx context.Context, timestamp pcommon
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
 	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
 	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
@@ -780,7 +876,7 @@ type eventEtcdRequestLease struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestLease) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdLeaseIDAttributeValue string, etcdLeaseTTLAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestLease) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdLeaseIDAttributeValue string, etcdLeaseTTLAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -797,6 +893,8 @@ func (e *eventEtcdRequestLease) recordEvent(ctx context.Context, timestamp pcomm
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.lease.id", etcdLeaseIDAttributeValue)
 	dp.Attributes().PutInt("etcd.lease.ttl", etcdLeaseTTLAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
@@ -833,7 +931,7 @@ type eventEtcdRequestLock struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestLock) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestLock) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -850,6 +948,8 @@ func (e *eventEtcdRequestLock) recordEvent(ctx context.Context, timestamp pcommo
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
 	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
 	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
@@ -888,7 +988,7 @@ type eventEtcdRequestMaintenance struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestMaintenance) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestActionAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestMaintenance) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestActionAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -905,6 +1005,8 @@ func (e *eventEtcdRequestMaintenance) recordEvent(ctx context.Context, timestamp
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutInt("etcd.request.action", etcdRequestActionAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
 	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
@@ -942,7 +1044,7 @@ type eventEtcdRequestMember struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestMember) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestMember) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -959,6 +1061,8 @@ func (e *eventEtcdRequestMember) recordEvent(ctx context.Context, timestamp pcom
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
 	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
 	dp.Attributes().PutStr("etcd.request.member_id", etcdRequestMemberIDAttributeValue)
@@ -993,7 +1097,7 @@ type eventEtcdRequestOther struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -1009,6 +1113,8 @@ func (e *eventEtcdRequestOther) recordEvent(ctx context.Context, timestamp pcomm
 	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
 	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
 	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
@@ -1042,7 +1148,7 @@ type eventEtcdRequestPut struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdKvValueSizeAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestPut) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdKvValueSizeAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -1059,6 +1165,8 @@ func (e *eventEtcdRequestPut) recordEvent(ctx context.Context, timestamp pcommon
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
 	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
 	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
@@ -1097,7 +1205,7 @@ type eventEtcdRequestTxn struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestTxn) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, etcdTxnBranchAttributeValue string, etcdTxnKeysAttributeValue []any, etcdTxnOperationsAttributeValue []any, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestTxn) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, etcdTxnBranchAttributeValue string, etcdTxnKeysAttributeValue []any, etcdTxnOperationsAttributeValue []any, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -1114,6 +1222,8 @@ func (e *eventEtcdRequestTxn) recordEvent(ctx context.Context, timestamp pcommon
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutDouble("etcd.request.duration", etcdRequestDurationAttributeValue)
 	dp.Attributes().PutBool("etcd.request.incomplete", etcdRequestIncompleteAttributeValue)
 	dp.Attributes().PutStr("etcd.request.message", etcdRequestMessageAttributeValue)
@@ -1150,7 +1260,7 @@ type eventEtcdRequestWatch struct {
 	config EventConfig         // event config provided by user.
 }
 
-func (e *eventEtcdRequestWatch) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, etcdWatchIDAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+func (e *eventEtcdRequestWatch) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, etcdWatchIDAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
 	if !e.config.Enabled {
 		return
 	}
@@ -1167,6 +1277,8 @@ func (e *eventEtcdRequestWatch) recordEvent(ctx context.Context, timestamp pcomm
 	dp.Attributes().PutStr("db.operation.name", dbOperationNameAttributeValue)
 	dp.Attributes().PutStr("db.system.name", dbSystemNameAttributeValue)
 	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
 	dp.Attributes().PutStr("etcd.key", etcdKeyAttributeValue)
 	dp.Attributes().PutInt("etcd.key_size", etcdKeySizeAttributeValue)
 	dp.Attributes().PutBool("etcd.key_truncated", etcdKeyTruncatedAttributeValue)
@@ -1345,6 +1457,8 @@ type LogsBuilder struct {
 	eventEtcdMemberRemoved         eventEtcdMemberRemoved
 	eventEtcdMemberStatus          eventEtcdMemberStatus
 	eventEtcdMemberUnreachable     eventEtcdMemberUnreachable
+	eventEtcdPeerReachable         eventEtcdPeerReachable
+	eventEtcdPeerUnreachable       eventEtcdPeerUnreachable
 	eventEtcdRequestAuth           eventEtcdRequestAuth
 	eventEtcdRequestCompact        eventEtcdRequestCompact
 	eventEtcdRequestDelete         eventEtcdRequestDelete
@@ -1385,6 +1499,8 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 		eventEtcdMemberRemoved:         newEventEtcdMemberRemoved(lbc.Events.EtcdMemberRemoved),
 		eventEtcdMemberStatus:          newEventEtcdMemberStatus(lbc.Events.EtcdMemberStatus),
 		eventEtcdMemberUnreachable:     newEventEtcdMemberUnreachable(lbc.Events.EtcdMemberUnreachable),
+		eventEtcdPeerReachable:         newEventEtcdPeerReachable(lbc.Events.EtcdPeerReachable),
+		eventEtcdPeerUnreachable:       newEventEtcdPeerUnreachable(lbc.Events.EtcdPeerUnreachable),
 		eventEtcdRequestAuth:           newEventEtcdRequestAuth(lbc.Events.EtcdRequestAuth),
 		eventEtcdRequestCompact:        newEventEtcdRequestCompact(lbc.Events.EtcdRequestCompact),
 		eventEtcdRequestDelete:         newEventEtcdRequestDelete(lbc.Events.EtcdRequestDelete),
@@ -1513,6 +1629,8 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	lb.eventEtcdMemberRemoved.emit(ils.LogRecords())
 	lb.eventEtcdMemberStatus.emit(ils.LogRecords())
 	lb.eventEtcdMemberUnreachable.emit(ils.LogRecords())
+	lb.eventEtcdPeerReachable.emit(ils.LogRecords())
+	lb.eventEtcdPeerUnreachable.emit(ils.LogRecords())
 	lb.eventEtcdRequestAuth.emit(ils.LogRecords())
 	lb.eventEtcdRequestCompact.emit(ils.LogRecords())
 	lb.eventEtcdRequestDelete.emit(ils.LogRecords())
@@ -1580,13 +1698,13 @@ func (lb *LogsBuilder) RecordEtcdDiskSyncEvent(ctx context.Context, timestamp pc
 }
 
 // RecordEtcdKvDeleteEvent adds a log record of etcd.kv.delete event.
-func (lb *LogsBuilder) RecordEtcdKvDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorLeaseGrantedAttributeValue string, etcdAuthorLeaseIDAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue AttributeEtcdAuthorSource, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdKvDelete.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, etcdAuthorLeaseGrantedAttributeValue, etcdAuthorLeaseIDAttributeValue, etcdAuthorMemberIDAttributeValue, etcdAuthorSourceAttributeValue.String(), etcdKeyAttributeValue, etcdKubernetesEncryptionAttributeValue, etcdKubernetesManagerNameAttributeValue, etcdKubernetesManagerOperationAttributeValue, etcdKubernetesObjectAPIVersionAttributeValue, etcdKubernetesObjectKindAttributeValue, etcdKubernetesObjectNameAttributeValue, etcdKubernetesObjectUIDAttributeValue, etcdKubernetesResourceGroupAttributeValue, etcdKubernetesResourceTypeAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, eventNameAttributeValue, k8sNamespaceNameAttributeValue, logRecordUIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdKvDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorLeaseGrantedAttributeValue string, etcdAuthorLeaseIDAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue AttributeEtcdAuthorSource, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKubernetesDirectAttributeValue bool, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdKvDelete.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, etcdAuthorLeaseGrantedAttributeValue, etcdAuthorLeaseIDAttributeValue, etcdAuthorMemberIDAttributeValue, etcdAuthorSourceAttributeValue.String(), etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKubernetesDirectAttributeValue, etcdKubernetesEncryptionAttributeValue, etcdKubernetesManagerNameAttributeValue, etcdKubernetesManagerOperationAttributeValue, etcdKubernetesObjectAPIVersionAttributeValue, etcdKubernetesObjectKindAttributeValue, etcdKubernetesObjectNameAttributeValue, etcdKubernetesObjectUIDAttributeValue, etcdKubernetesResourceGroupAttributeValue, etcdKubernetesResourceTypeAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, eventNameAttributeValue, k8sNamespaceNameAttributeValue, logRecordUIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdKvPutEvent adds a log record of etcd.kv.put event.
-func (lb *LogsBuilder) RecordEtcdKvPutEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue AttributeEtcdAuthorSource, etcdKeyAttributeValue string, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue AttributeEtcdKvValueEncoding, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdKvPut.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, etcdAuthorMemberIDAttributeValue, etcdAuthorSourceAttributeValue.String(), etcdKeyAttributeValue, etcdKubernetesEncryptionAttributeValue, etcdKubernetesManagerNameAttributeValue, etcdKubernetesManagerOperationAttributeValue, etcdKubernetesObjectAPIVersionAttributeValue, etcdKubernetesObjectKindAttributeValue, etcdKubernetesObjectNameAttributeValue, etcdKubernetesObjectUIDAttributeValue, etcdKubernetesResourceGroupAttributeValue, etcdKubernetesResourceTypeAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvOriginAttributeValue.String(), etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdKvValueAttributeValue, etcdKvValueEncodingAttributeValue.String(), etcdKvValueHashAttributeValue, etcdKvValueSizeAttributeValue, etcdKvValueTruncatedAttributeValue, etcdKvVersionAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, eventNameAttributeValue, k8sNamespaceNameAttributeValue, logRecordUIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdKvPutEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, etcdAuthorMemberIDAttributeValue string, etcdAuthorSourceAttributeValue AttributeEtcdAuthorSource, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKubernetesDirectAttributeValue bool, etcdKubernetesEncryptionAttributeValue string, etcdKubernetesManagerNameAttributeValue string, etcdKubernetesManagerOperationAttributeValue string, etcdKubernetesObjectAPIVersionAttributeValue string, etcdKubernetesObjectKindAttributeValue string, etcdKubernetesObjectNameAttributeValue string, etcdKubernetesObjectUIDAttributeValue string, etcdKubernetesResourceGroupAttributeValue string, etcdKubernetesResourceTypeAttributeValue string, etcdKvCreateRevisionAttributeValue int64, etcdKvModRevisionAttributeValue int64, etcdKvOriginAttributeValue AttributeEtcdKvOrigin, etcdKvPrevModRevisionAttributeValue int64, etcdKvPrevValueAttributeValue string, etcdKvPrevValueEncodingAttributeValue AttributeEtcdKvPrevValueEncoding, etcdKvPrevValueHashAttributeValue string, etcdKvPrevValueSizeAttributeValue int64, etcdKvPrevValueTruncatedAttributeValue bool, etcdKvSubIndexAttributeValue int64, etcdKvValueAttributeValue string, etcdKvValueEncodingAttributeValue AttributeEtcdKvValueEncoding, etcdKvValueHashAttributeValue string, etcdKvValueSizeAttributeValue int64, etcdKvValueTruncatedAttributeValue bool, etcdKvVersionAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, eventNameAttributeValue string, k8sNamespaceNameAttributeValue string, logRecordUIDAttributeValue string, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdKvPut.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, etcdAuthorMemberIDAttributeValue, etcdAuthorSourceAttributeValue.String(), etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKubernetesDirectAttributeValue, etcdKubernetesEncryptionAttributeValue, etcdKubernetesManagerNameAttributeValue, etcdKubernetesManagerOperationAttributeValue, etcdKubernetesObjectAPIVersionAttributeValue, etcdKubernetesObjectKindAttributeValue, etcdKubernetesObjectNameAttributeValue, etcdKubernetesObjectUIDAttributeValue, etcdKubernetesResourceGroupAttributeValue, etcdKubernetesResourceTypeAttributeValue, etcdKvCreateRevisionAttributeValue, etcdKvModRevisionAttributeValue, etcdKvOriginAttributeValue.String(), etcdKvPrevModRevisionAttributeValue, etcdKvPrevValueAttributeValue, etcdKvPrevValueEncodingAttributeValue.String(), etcdKvPrevValueHashAttributeValue, etcdKvPrevValueSizeAttributeValue, etcdKvPrevValueTruncatedAttributeValue, etcdKvSubIndexAttributeValue, etcdKvValueAttributeValue, etcdKvValueEncodingAttributeValue.String(), etcdKvValueHashAttributeValue, etcdKvValueSizeAttributeValue, etcdKvValueTruncatedAttributeValue, etcdKvVersionAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, eventNameAttributeValue, k8sNamespaceNameAttributeValue, logRecordUIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdLeaderChangedEvent adds a log record of etcd.leader.changed event.
@@ -1624,64 +1742,74 @@ func (lb *LogsBuilder) RecordEtcdMemberUnreachableEvent(ctx context.Context, tim
 	lb.eventEtcdMemberUnreachable.recordEvent(ctx, timestamp, errorTypeAttributeValue, etcdMemberIDAttributeValue, etcdMemberNameAttributeValue, eventNameAttributeValue, serverAddressAttributeValue, serverPortAttributeValue)
 }
 
+// RecordEtcdPeerReachableEvent adds a log record of etcd.peer.reachable event.
+func (lb *LogsBuilder) RecordEtcdPeerReachableEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdPeerIDAttributeValue string, etcdPeerNameAttributeValue string, etcdPeerUnreachableDurationAttributeValue float64, eventNameAttributeValue string, networkPeerAddressAttributeValue string, networkPeerPortAttributeValue int64) {
+	lb.eventEtcdPeerReachable.recordEvent(ctx, timestamp, etcdPeerIDAttributeValue, etcdPeerNameAttributeValue, etcdPeerUnreachableDurationAttributeValue, eventNameAttributeValue, networkPeerAddressAttributeValue, networkPeerPortAttributeValue)
+}
+
+// RecordEtcdPeerUnreachableEvent adds a log record of etcd.peer.unreachable event.
+func (lb *LogsBuilder) RecordEtcdPeerUnreachableEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdNetworkEndAttributeValue AttributeEtcdNetworkEnd, etcdPeerIDAttributeValue string, etcdPeerNameAttributeValue string, eventNameAttributeValue string, networkPeerAddressAttributeValue string, networkPeerPortAttributeValue int64) {
+	lb.eventEtcdPeerUnreachable.recordEvent(ctx, timestamp, etcdNetworkEndAttributeValue.String(), etcdPeerIDAttributeValue, etcdPeerNameAttributeValue, eventNameAttributeValue, networkPeerAddressAttributeValue, networkPeerPortAttributeValue)
+}
+
 // RecordEtcdRequestAuthEvent adds a log record of etcd.request.auth event.
-func (lb *LogsBuilder) RecordEtcdRequestAuthEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdAuthRoleAttributeValue string, etcdAuthUserAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestAuth.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdAuthRoleAttributeValue, etcdAuthUserAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestAuthEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdAuthRoleAttributeValue string, etcdAuthUserAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestAuth.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdAuthRoleAttributeValue, etcdAuthUserAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestCompactEvent adds a log record of etcd.request.compact event.
-func (lb *LogsBuilder) RecordEtcdRequestCompactEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestCompact.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestCompactEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestCompact.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestDeleteEvent adds a log record of etcd.request.delete event.
-func (lb *LogsBuilder) RecordEtcdRequestDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestDelete.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestDeleteEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestDelete.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestGetEvent adds a log record of etcd.request.get event.
-func (lb *LogsBuilder) RecordEtcdRequestGetEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestGet.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestGetEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestGet.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestLeaseEvent adds a log record of etcd.request.lease event.
-func (lb *LogsBuilder) RecordEtcdRequestLeaseEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdLeaseIDAttributeValue string, etcdLeaseTTLAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestLease.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdLeaseIDAttributeValue, etcdLeaseTTLAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestLeaseEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdLeaseIDAttributeValue string, etcdLeaseTTLAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdResponseCountAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestLease.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdLeaseIDAttributeValue, etcdLeaseTTLAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdResponseCountAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestLockEvent adds a log record of etcd.request.lock event.
-func (lb *LogsBuilder) RecordEtcdRequestLockEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestLock.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestNameAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestLockEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestLock.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestNameAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestMaintenanceEvent adds a log record of etcd.request.maintenance event.
-func (lb *LogsBuilder) RecordEtcdRequestMaintenanceEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestActionAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestMaintenance.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestActionAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMemberIDAttributeValue, etcdRequestMessageAttributeValue, etcdRequestNameAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestMaintenanceEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestActionAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRequestNameAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestMaintenance.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdRequestActionAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMemberIDAttributeValue, etcdRequestMessageAttributeValue, etcdRequestNameAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestMemberEvent adds a log record of etcd.request.member event.
-func (lb *LogsBuilder) RecordEtcdRequestMemberEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestMember.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMemberIDAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestMemberEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMemberIDAttributeValue string, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestMember.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMemberIDAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestOtherEvent adds a log record of etcd.request.other event.
-func (lb *LogsBuilder) RecordEtcdRequestOtherEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestOther.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestOtherEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestOther.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestPutEvent adds a log record of etcd.request.put event.
-func (lb *LogsBuilder) RecordEtcdRequestPutEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdKvValueSizeAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestPut.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdKvValueSizeAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestPutEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdKvValueSizeAttributeValue int64, etcdLeaseIDAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestPut.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdKvValueSizeAttributeValue, etcdLeaseIDAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestTxnEvent adds a log record of etcd.request.txn event.
-func (lb *LogsBuilder) RecordEtcdRequestTxnEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, etcdTxnBranchAttributeValue AttributeEtcdTxnBranch, etcdTxnKeysAttributeValue []any, etcdTxnOperationsAttributeValue []any, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestTxn.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, etcdTxnBranchAttributeValue.String(), etcdTxnKeysAttributeValue, etcdTxnOperationsAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestTxnEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRevisionAttributeValue int64, etcdTxnBranchAttributeValue AttributeEtcdTxnBranch, etcdTxnKeysAttributeValue []any, etcdTxnOperationsAttributeValue []any, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestTxn.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRevisionAttributeValue, etcdTxnBranchAttributeValue.String(), etcdTxnKeysAttributeValue, etcdTxnOperationsAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdRequestWatchEvent adds a log record of etcd.request.watch event.
-func (lb *LogsBuilder) RecordEtcdRequestWatchEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, etcdWatchIDAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
-	lb.eventEtcdRequestWatch.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, etcdWatchIDAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
+func (lb *LogsBuilder) RecordEtcdRequestWatchEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, dbOperationNameAttributeValue string, dbSystemNameAttributeValue string, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdKeyAttributeValue string, etcdKeySizeAttributeValue int64, etcdKeyTruncatedAttributeValue bool, etcdRangeEndAttributeValue string, etcdRequestDurationAttributeValue float64, etcdRequestIncompleteAttributeValue bool, etcdRequestMessageAttributeValue string, etcdRequestRevisionAttributeValue int64, etcdRevisionAttributeValue int64, etcdWatchIDAttributeValue int64, eventNameAttributeValue string, rpcMethodAttributeValue string, rpcResponseStatusCodeAttributeValue string, threadIDAttributeValue int64, tlsClientSubjectAttributeValue string, userNameAttributeValue string) {
+	lb.eventEtcdRequestWatch.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, dbOperationNameAttributeValue, dbSystemNameAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdKeyAttributeValue, etcdKeySizeAttributeValue, etcdKeyTruncatedAttributeValue, etcdRangeEndAttributeValue, etcdRequestDurationAttributeValue, etcdRequestIncompleteAttributeValue, etcdRequestMessageAttributeValue, etcdRequestRevisionAttributeValue, etcdRevisionAttributeValue, etcdWatchIDAttributeValue, eventNameAttributeValue, rpcMethodAttributeValue, rpcResponseStatusCodeAttributeValue, threadIDAttributeValue, tlsClientSubjectAttributeValue, userNameAttributeValue)
 }
 
 // RecordEtcdVersionChangedEvent adds a log record of etcd.version.changed event.

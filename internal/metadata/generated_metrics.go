@@ -326,6 +326,44 @@ var MapAttributeEtcdMemberType = map[string]AttributeEtcdMemberType{
 	"learner": AttributeEtcdMemberTypeLearner,
 }
 
+// AttributeEtcdNetworkEnd specifies the value etcd.network.end attribute.
+type AttributeEtcdNetworkEnd int
+
+const (
+	_ AttributeEtcdNetworkEnd = iota
+	AttributeEtcdNetworkEndClosed
+	AttributeEtcdNetworkEndReset
+	AttributeEtcdNetworkEndTimedOut
+	AttributeEtcdNetworkEndNoAnswer
+	AttributeEtcdNetworkEndOther
+)
+
+// String returns the string representation of the AttributeEtcdNetworkEnd.
+func (av AttributeEtcdNetworkEnd) String() string {
+	switch av {
+	case AttributeEtcdNetworkEndClosed:
+		return "closed"
+	case AttributeEtcdNetworkEndReset:
+		return "reset"
+	case AttributeEtcdNetworkEndTimedOut:
+		return "timed_out"
+	case AttributeEtcdNetworkEndNoAnswer:
+		return "no_answer"
+	case AttributeEtcdNetworkEndOther:
+		return "other"
+	}
+	return ""
+}
+
+// MapAttributeEtcdNetworkEnd is a helper map of string to AttributeEtcdNetworkEnd attribute value.
+var MapAttributeEtcdNetworkEnd = map[string]AttributeEtcdNetworkEnd{
+	"closed":    AttributeEtcdNetworkEndClosed,
+	"reset":     AttributeEtcdNetworkEndReset,
+	"timed_out": AttributeEtcdNetworkEndTimedOut,
+	"no_answer": AttributeEtcdNetworkEndNoAnswer,
+	"other":     AttributeEtcdNetworkEndOther,
+}
+
 // AttributeEtcdNetworkPeerType specifies the value etcd.network.peer_type attribute.
 type AttributeEtcdNetworkPeerType int
 
@@ -409,6 +447,10 @@ var MetricsInfo = metricsInfo{
 		Name:       "etcd.alarm.active",
 		Attributes: []string{"etcd.alarm.type"},
 	},
+	EtcdClientIo: metricInfo{
+		Name:       "etcd.client.io",
+		Attributes: []string{"client.address", "network.io.direction"},
+	},
 	EtcdClientRequests: metricInfo{
 		Name:       "etcd.client.requests",
 		Attributes: []string{"client.address"},
@@ -455,13 +497,52 @@ var MetricsInfo = metricsInfo{
 		Name:       "etcd.mvcc.operations",
 		Attributes: []string{"db.operation.name"},
 	},
+	EtcdNetworkConnectionClosed: metricInfo{
+		Name:       "etcd.network.connection.closed",
+		Attributes: []string{"etcd.network.peer_type", "etcd.network.end"},
+	},
+	EtcdNetworkConnectionCount: metricInfo{
+		Name:       "etcd.network.connection.count",
+		Attributes: []string{"etcd.network.peer_type"},
+	},
+	EtcdNetworkConnectionFailed: metricInfo{
+		Name: "etcd.network.connection.failed",
+	},
+	EtcdNetworkConnectionOpened: metricInfo{
+		Name:       "etcd.network.connection.opened",
+		Attributes: []string{"etcd.network.peer_type"},
+	},
 	EtcdNetworkIo: metricInfo{
 		Name:       "etcd.network.io",
 		Attributes: []string{"etcd.network.peer_type", "network.io.direction"},
 	},
+	EtcdNetworkPeerConnectionCount: metricInfo{
+		Name:       "etcd.network.peer.connection.count",
+		Attributes: []string{"etcd.peer.id"},
+	},
 	EtcdNetworkPeerSendFailures: metricInfo{
 		Name:       "etcd.network.peer.send.failures",
 		Attributes: []string{"etcd.peer.id"},
+	},
+	EtcdNetworkPeerTCPIo: metricInfo{
+		Name:       "etcd.network.peer.tcp.io",
+		Attributes: []string{"etcd.peer.id", "network.io.direction"},
+	},
+	EtcdNetworkPeerTCPRetransmits: metricInfo{
+		Name:       "etcd.network.peer.tcp.retransmits",
+		Attributes: []string{"etcd.peer.id"},
+	},
+	EtcdNetworkPeerTCPRtt: metricInfo{
+		Name:       "etcd.network.peer.tcp.rtt",
+		Attributes: []string{"etcd.peer.id"},
+	},
+	EtcdNetworkTCPIo: metricInfo{
+		Name:       "etcd.network.tcp.io",
+		Attributes: []string{"etcd.network.peer_type", "network.io.direction"},
+	},
+	EtcdNetworkTCPRetransmits: metricInfo{
+		Name:       "etcd.network.tcp.retransmits",
+		Attributes: []string{"etcd.network.peer_type"},
 	},
 	EtcdPrefixRequests: metricInfo{
 		Name:       "etcd.prefix.requests",
@@ -549,6 +630,7 @@ var MetricsInfo = metricsInfo{
 
 type metricsInfo struct {
 	EtcdAlarmActive                    metricInfo
+	EtcdClientIo                       metricInfo
 	EtcdClientRequests                 metricInfo
 	EtcdClusterMemberCount             metricInfo
 	EtcdClusterQuorumMargin            metricInfo
@@ -562,8 +644,18 @@ type metricsInfo struct {
 	EtcdMemberHealth                   metricInfo
 	EtcdMemberRole                     metricInfo
 	EtcdMvccOperations                 metricInfo
+	EtcdNetworkConnectionClosed        metricInfo
+	EtcdNetworkConnectionCount         metricInfo
+	EtcdNetworkConnectionFailed        metricInfo
+	EtcdNetworkConnectionOpened        metricInfo
 	EtcdNetworkIo                      metricInfo
+	EtcdNetworkPeerConnectionCount     metricInfo
 	EtcdNetworkPeerSendFailures        metricInfo
+	EtcdNetworkPeerTCPIo               metricInfo
+	EtcdNetworkPeerTCPRetransmits      metricInfo
+	EtcdNetworkPeerTCPRtt              metricInfo
+	EtcdNetworkTCPIo                   metricInfo
+	EtcdNetworkTCPRetransmits          metricInfo
 	EtcdPrefixRequests                 metricInfo
 	EtcdProcessCPUTime                 metricInfo
 	EtcdProcessMemoryUsage             metricInfo
@@ -680,6 +772,100 @@ func (m *metricEtcdAlarmActive) emit(metrics pmetric.MetricSlice) {
 
 func newMetricEtcdAlarmActive(cfg EtcdAlarmActiveMetricConfig) metricEtcdAlarmActive {
 	m := metricEtcdAlarmActive{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdClientIo struct {
+	data          pmetric.Metric           // data buffer for generated metric.
+	config        EtcdClientIoMetricConfig // metric config provided by user.
+	capacity      int                      // max observed number of data points added to the metric.
+	aggDataPoints []int64                  // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.client.io metric with initial data.
+func (m *metricEtcdClientIo) init() {
+	m.data.SetName("etcd.client.io")
+	m.data.SetDescription("Bytes exchanged with clients by their address, those with most by name, the rest as other (eBPF).")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdClientIo) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, clientAddressAttributeValue string, networkIoDirectionAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdClientIoMetricAttributeKeyClientAddress) {
+		dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdClientIoMetricAttributeKeyNetworkIoDirection) {
+		dp.Attributes().PutStr("network.io.direction", networkIoDirectionAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdClientIo) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdClientIo) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdClientIo(cfg EtcdClientIoMetricConfig) metricEtcdClientIo {
+	m := metricEtcdClientIo{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -1640,6 +1826,334 @@ func newMetricEtcdMvccOperations(cfg EtcdMvccOperationsMetricConfig) metricEtcdM
 	return m
 }
 
+type metricEtcdNetworkConnectionClosed struct {
+	data          pmetric.Metric                          // data buffer for generated metric.
+	config        EtcdNetworkConnectionClosedMetricConfig // metric config provided by user.
+	capacity      int                                     // max observed number of data points added to the metric.
+	aggDataPoints []int64                                 // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.connection.closed metric with initial data.
+func (m *metricEtcdNetworkConnectionClosed) init() {
+	m.data.SetName("etcd.network.connection.closed")
+	m.data.SetDescription("TCP connections with clients and members that ended, by how (eBPF).")
+	m.data.SetUnit("{connection}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkConnectionClosed) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue string, etcdNetworkEndAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkPeerType) {
+		dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionClosedMetricAttributeKeyEtcdNetworkEnd) {
+		dp.Attributes().PutStr("etcd.network.end", etcdNetworkEndAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkConnectionClosed) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkConnectionClosed) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkConnectionClosed(cfg EtcdNetworkConnectionClosedMetricConfig) metricEtcdNetworkConnectionClosed {
+	m := metricEtcdNetworkConnectionClosed{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkConnectionCount struct {
+	data          pmetric.Metric                         // data buffer for generated metric.
+	config        EtcdNetworkConnectionCountMetricConfig // metric config provided by user.
+	capacity      int                                    // max observed number of data points added to the metric.
+	aggDataPoints []int64                                // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.connection.count metric with initial data.
+func (m *metricEtcdNetworkConnectionCount) init() {
+	m.data.SetName("etcd.network.connection.count")
+	m.data.SetDescription("TCP connections with clients and members that are open (eBPF).")
+	m.data.SetUnit("{connection}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkConnectionCount) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType) {
+		dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkConnectionCount) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkConnectionCount) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkConnectionCount(cfg EtcdNetworkConnectionCountMetricConfig) metricEtcdNetworkConnectionCount {
+	m := metricEtcdNetworkConnectionCount{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkConnectionFailed struct {
+	data     pmetric.Metric                          // data buffer for generated metric.
+	config   EtcdNetworkConnectionFailedMetricConfig // metric config provided by user.
+	capacity int                                     // max observed number of data points added to the metric.
+}
+
+// init fills etcd.network.connection.failed metric with initial data.
+func (m *metricEtcdNetworkConnectionFailed) init() {
+	m.data.SetName("etcd.network.connection.failed")
+	m.data.SetDescription("TCP connections to other members that were begun and never established: refused, or nobody answered (eBPF).")
+	m.data.SetUnit("{connection}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricEtcdNetworkConnectionFailed) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkConnectionFailed) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkConnectionFailed) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkConnectionFailed(cfg EtcdNetworkConnectionFailedMetricConfig) metricEtcdNetworkConnectionFailed {
+	m := metricEtcdNetworkConnectionFailed{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkConnectionOpened struct {
+	data          pmetric.Metric                          // data buffer for generated metric.
+	config        EtcdNetworkConnectionOpenedMetricConfig // metric config provided by user.
+	capacity      int                                     // max observed number of data points added to the metric.
+	aggDataPoints []int64                                 // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.connection.opened metric with initial data.
+func (m *metricEtcdNetworkConnectionOpened) init() {
+	m.data.SetName("etcd.network.connection.opened")
+	m.data.SetDescription("TCP connections with clients and members that were established since the process is traced (eBPF).")
+	m.data.SetUnit("{connection}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkConnectionOpened) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionOpenedMetricAttributeKeyEtcdNetworkPeerType) {
+		dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkConnectionOpened) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkConnectionOpened) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkConnectionOpened(cfg EtcdNetworkConnectionOpenedMetricConfig) metricEtcdNetworkConnectionOpened {
+	m := metricEtcdNetworkConnectionOpened{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricEtcdNetworkIo struct {
 	data          pmetric.Metric            // data buffer for generated metric.
 	config        EtcdNetworkIoMetricConfig // metric config provided by user.
@@ -1734,6 +2248,97 @@ func newMetricEtcdNetworkIo(cfg EtcdNetworkIoMetricConfig) metricEtcdNetworkIo {
 	return m
 }
 
+type metricEtcdNetworkPeerConnectionCount struct {
+	data          pmetric.Metric                             // data buffer for generated metric.
+	config        EtcdNetworkPeerConnectionCountMetricConfig // metric config provided by user.
+	capacity      int                                        // max observed number of data points added to the metric.
+	aggDataPoints []int64                                    // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.peer.connection.count metric with initial data.
+func (m *metricEtcdNetworkPeerConnectionCount) init() {
+	m.data.SetName("etcd.network.peer.connection.count")
+	m.data.SetDescription("TCP connections with another member that are open, in both directions (eBPF).")
+	m.data.SetUnit("{connection}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkPeerConnectionCount) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkPeerConnectionCountMetricAttributeKeyEtcdPeerID) {
+		dp.Attributes().PutStr("etcd.peer.id", etcdPeerIDAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkPeerConnectionCount) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkPeerConnectionCount) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkPeerConnectionCount(cfg EtcdNetworkPeerConnectionCountMetricConfig) metricEtcdNetworkPeerConnectionCount {
+	m := metricEtcdNetworkPeerConnectionCount{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricEtcdNetworkPeerSendFailures struct {
 	data          pmetric.Metric                          // data buffer for generated metric.
 	config        EtcdNetworkPeerSendFailuresMetricConfig // metric config provided by user.
@@ -1817,6 +2422,465 @@ func (m *metricEtcdNetworkPeerSendFailures) emit(metrics pmetric.MetricSlice) {
 
 func newMetricEtcdNetworkPeerSendFailures(cfg EtcdNetworkPeerSendFailuresMetricConfig) metricEtcdNetworkPeerSendFailures {
 	m := metricEtcdNetworkPeerSendFailures{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkPeerTCPIo struct {
+	data          pmetric.Metric                   // data buffer for generated metric.
+	config        EtcdNetworkPeerTCPIoMetricConfig // metric config provided by user.
+	capacity      int                              // max observed number of data points added to the metric.
+	aggDataPoints []int64                          // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.peer.tcp.io metric with initial data.
+func (m *metricEtcdNetworkPeerTCPIo) init() {
+	m.data.SetName("etcd.network.peer.tcp.io")
+	m.data.SetDescription("Bytes exchanged with another member over TCP (eBPF).")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkPeerTCPIo) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string, networkIoDirectionAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkPeerTCPIoMetricAttributeKeyEtcdPeerID) {
+		dp.Attributes().PutStr("etcd.peer.id", etcdPeerIDAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkPeerTCPIoMetricAttributeKeyNetworkIoDirection) {
+		dp.Attributes().PutStr("network.io.direction", networkIoDirectionAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkPeerTCPIo) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkPeerTCPIo) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkPeerTCPIo(cfg EtcdNetworkPeerTCPIoMetricConfig) metricEtcdNetworkPeerTCPIo {
+	m := metricEtcdNetworkPeerTCPIo{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkPeerTCPRetransmits struct {
+	data          pmetric.Metric                            // data buffer for generated metric.
+	config        EtcdNetworkPeerTCPRetransmitsMetricConfig // metric config provided by user.
+	capacity      int                                       // max observed number of data points added to the metric.
+	aggDataPoints []int64                                   // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.peer.tcp.retransmits metric with initial data.
+func (m *metricEtcdNetworkPeerTCPRetransmits) init() {
+	m.data.SetName("etcd.network.peer.tcp.retransmits")
+	m.data.SetDescription("TCP segments that were sent again to another member (eBPF).")
+	m.data.SetUnit("{segment}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkPeerTCPRetransmits) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkPeerTCPRetransmitsMetricAttributeKeyEtcdPeerID) {
+		dp.Attributes().PutStr("etcd.peer.id", etcdPeerIDAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkPeerTCPRetransmits) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkPeerTCPRetransmits) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkPeerTCPRetransmits(cfg EtcdNetworkPeerTCPRetransmitsMetricConfig) metricEtcdNetworkPeerTCPRetransmits {
+	m := metricEtcdNetworkPeerTCPRetransmits{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkPeerTCPRtt struct {
+	data          pmetric.Metric                    // data buffer for generated metric.
+	config        EtcdNetworkPeerTCPRttMetricConfig // metric config provided by user.
+	capacity      int                               // max observed number of data points added to the metric.
+	aggDataPoints []float64                         // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.peer.tcp.rtt metric with initial data.
+func (m *metricEtcdNetworkPeerTCPRtt) init() {
+	m.data.SetName("etcd.network.peer.tcp.rtt")
+	m.data.SetDescription("Smoothed round trip to another member, the mean of the open connections with it (eBPF).")
+	m.data.SetUnit("s")
+	m.data.SetEmptyGauge()
+	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkPeerTCPRtt) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, etcdPeerIDAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkPeerTCPRttMetricAttributeKeyEtcdPeerID) {
+		dp.Attributes().PutStr("etcd.peer.id", etcdPeerIDAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Gauge().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkPeerTCPRtt) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkPeerTCPRtt) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Gauge().DataPoints().At(i).SetDoubleValue(m.data.Gauge().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkPeerTCPRtt(cfg EtcdNetworkPeerTCPRttMetricConfig) metricEtcdNetworkPeerTCPRtt {
+	m := metricEtcdNetworkPeerTCPRtt{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkTCPIo struct {
+	data          pmetric.Metric               // data buffer for generated metric.
+	config        EtcdNetworkTCPIoMetricConfig // metric config provided by user.
+	capacity      int                          // max observed number of data points added to the metric.
+	aggDataPoints []int64                      // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.tcp.io metric with initial data.
+func (m *metricEtcdNetworkTCPIo) init() {
+	m.data.SetName("etcd.network.tcp.io")
+	m.data.SetDescription("Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once (eBPF).")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkTCPIo) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue string, networkIoDirectionAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkTCPIoMetricAttributeKeyEtcdNetworkPeerType) {
+		dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkTCPIoMetricAttributeKeyNetworkIoDirection) {
+		dp.Attributes().PutStr("network.io.direction", networkIoDirectionAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkTCPIo) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkTCPIo) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkTCPIo(cfg EtcdNetworkTCPIoMetricConfig) metricEtcdNetworkTCPIo {
+	m := metricEtcdNetworkTCPIo{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdNetworkTCPRetransmits struct {
+	data          pmetric.Metric                        // data buffer for generated metric.
+	config        EtcdNetworkTCPRetransmitsMetricConfig // metric config provided by user.
+	capacity      int                                   // max observed number of data points added to the metric.
+	aggDataPoints []int64                               // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.network.tcp.retransmits metric with initial data.
+func (m *metricEtcdNetworkTCPRetransmits) init() {
+	m.data.SetName("etcd.network.tcp.retransmits")
+	m.data.SetDescription("TCP segments that were sent again to clients and members (eBPF).")
+	m.data.SetUnit("{segment}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdNetworkTCPRetransmits) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkTCPRetransmitsMetricAttributeKeyEtcdNetworkPeerType) {
+		dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdNetworkTCPRetransmits) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdNetworkTCPRetransmits) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdNetworkTCPRetransmits(cfg EtcdNetworkTCPRetransmitsMetricConfig) metricEtcdNetworkTCPRetransmits {
+	m := metricEtcdNetworkTCPRetransmits{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -3330,6 +4394,7 @@ type MetricsBuilder struct {
 	resourceAttributeIncludeFilter           map[string]filter.Filter
 	resourceAttributeExcludeFilter           map[string]filter.Filter
 	metricEtcdAlarmActive                    metricEtcdAlarmActive
+	metricEtcdClientIo                       metricEtcdClientIo
 	metricEtcdClientRequests                 metricEtcdClientRequests
 	metricEtcdClusterMemberCount             metricEtcdClusterMemberCount
 	metricEtcdClusterQuorumMargin            metricEtcdClusterQuorumMargin
@@ -3343,8 +4408,18 @@ type MetricsBuilder struct {
 	metricEtcdMemberHealth                   metricEtcdMemberHealth
 	metricEtcdMemberRole                     metricEtcdMemberRole
 	metricEtcdMvccOperations                 metricEtcdMvccOperations
+	metricEtcdNetworkConnectionClosed        metricEtcdNetworkConnectionClosed
+	metricEtcdNetworkConnectionCount         metricEtcdNetworkConnectionCount
+	metricEtcdNetworkConnectionFailed        metricEtcdNetworkConnectionFailed
+	metricEtcdNetworkConnectionOpened        metricEtcdNetworkConnectionOpened
 	metricEtcdNetworkIo                      metricEtcdNetworkIo
+	metricEtcdNetworkPeerConnectionCount     metricEtcdNetworkPeerConnectionCount
 	metricEtcdNetworkPeerSendFailures        metricEtcdNetworkPeerSendFailures
+	metricEtcdNetworkPeerTCPIo               metricEtcdNetworkPeerTCPIo
+	metricEtcdNetworkPeerTCPRetransmits      metricEtcdNetworkPeerTCPRetransmits
+	metricEtcdNetworkPeerTCPRtt              metricEtcdNetworkPeerTCPRtt
+	metricEtcdNetworkTCPIo                   metricEtcdNetworkTCPIo
+	metricEtcdNetworkTCPRetransmits          metricEtcdNetworkTCPRetransmits
 	metricEtcdPrefixRequests                 metricEtcdPrefixRequests
 	metricEtcdProcessCPUTime                 metricEtcdProcessCPUTime
 	metricEtcdProcessMemoryUsage             metricEtcdProcessMemoryUsage
@@ -3397,6 +4472,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricsBuffer:                            pmetric.NewMetrics(),
 		buildInfo:                                settings.BuildInfo,
 		metricEtcdAlarmActive:                    newMetricEtcdAlarmActive(mbc.Metrics.EtcdAlarmActive),
+		metricEtcdClientIo:                       newMetricEtcdClientIo(mbc.Metrics.EtcdClientIo),
 		metricEtcdClientRequests:                 newMetricEtcdClientRequests(mbc.Metrics.EtcdClientRequests),
 		metricEtcdClusterMemberCount:             newMetricEtcdClusterMemberCount(mbc.Metrics.EtcdClusterMemberCount),
 		metricEtcdClusterQuorumMargin:            newMetricEtcdClusterQuorumMargin(mbc.Metrics.EtcdClusterQuorumMargin),
@@ -3410,8 +4486,18 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricEtcdMemberHealth:                   newMetricEtcdMemberHealth(mbc.Metrics.EtcdMemberHealth),
 		metricEtcdMemberRole:                     newMetricEtcdMemberRole(mbc.Metrics.EtcdMemberRole),
 		metricEtcdMvccOperations:                 newMetricEtcdMvccOperations(mbc.Metrics.EtcdMvccOperations),
+		metricEtcdNetworkConnectionClosed:        newMetricEtcdNetworkConnectionClosed(mbc.Metrics.EtcdNetworkConnectionClosed),
+		metricEtcdNetworkConnectionCount:         newMetricEtcdNetworkConnectionCount(mbc.Metrics.EtcdNetworkConnectionCount),
+		metricEtcdNetworkConnectionFailed:        newMetricEtcdNetworkConnectionFailed(mbc.Metrics.EtcdNetworkConnectionFailed),
+		metricEtcdNetworkConnectionOpened:        newMetricEtcdNetworkConnectionOpened(mbc.Metrics.EtcdNetworkConnectionOpened),
 		metricEtcdNetworkIo:                      newMetricEtcdNetworkIo(mbc.Metrics.EtcdNetworkIo),
+		metricEtcdNetworkPeerConnectionCount:     newMetricEtcdNetworkPeerConnectionCount(mbc.Metrics.EtcdNetworkPeerConnectionCount),
 		metricEtcdNetworkPeerSendFailures:        newMetricEtcdNetworkPeerSendFailures(mbc.Metrics.EtcdNetworkPeerSendFailures),
+		metricEtcdNetworkPeerTCPIo:               newMetricEtcdNetworkPeerTCPIo(mbc.Metrics.EtcdNetworkPeerTCPIo),
+		metricEtcdNetworkPeerTCPRetransmits:      newMetricEtcdNetworkPeerTCPRetransmits(mbc.Metrics.EtcdNetworkPeerTCPRetransmits),
+		metricEtcdNetworkPeerTCPRtt:              newMetricEtcdNetworkPeerTCPRtt(mbc.Metrics.EtcdNetworkPeerTCPRtt),
+		metricEtcdNetworkTCPIo:                   newMetricEtcdNetworkTCPIo(mbc.Metrics.EtcdNetworkTCPIo),
+		metricEtcdNetworkTCPRetransmits:          newMetricEtcdNetworkTCPRetransmits(mbc.Metrics.EtcdNetworkTCPRetransmits),
 		metricEtcdPrefixRequests:                 newMetricEtcdPrefixRequests(mbc.Metrics.EtcdPrefixRequests),
 		metricEtcdProcessCPUTime:                 newMetricEtcdProcessCPUTime(mbc.Metrics.EtcdProcessCPUTime),
 		metricEtcdProcessMemoryUsage:             newMetricEtcdProcessMemoryUsage(mbc.Metrics.EtcdProcessMemoryUsage),
@@ -3566,6 +4652,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricEtcdAlarmActive.emit(ils.Metrics())
+	mb.metricEtcdClientIo.emit(ils.Metrics())
 	mb.metricEtcdClientRequests.emit(ils.Metrics())
 	mb.metricEtcdClusterMemberCount.emit(ils.Metrics())
 	mb.metricEtcdClusterQuorumMargin.emit(ils.Metrics())
@@ -3579,8 +4666,18 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricEtcdMemberHealth.emit(ils.Metrics())
 	mb.metricEtcdMemberRole.emit(ils.Metrics())
 	mb.metricEtcdMvccOperations.emit(ils.Metrics())
+	mb.metricEtcdNetworkConnectionClosed.emit(ils.Metrics())
+	mb.metricEtcdNetworkConnectionCount.emit(ils.Metrics())
+	mb.metricEtcdNetworkConnectionFailed.emit(ils.Metrics())
+	mb.metricEtcdNetworkConnectionOpened.emit(ils.Metrics())
 	mb.metricEtcdNetworkIo.emit(ils.Metrics())
+	mb.metricEtcdNetworkPeerConnectionCount.emit(ils.Metrics())
 	mb.metricEtcdNetworkPeerSendFailures.emit(ils.Metrics())
+	mb.metricEtcdNetworkPeerTCPIo.emit(ils.Metrics())
+	mb.metricEtcdNetworkPeerTCPRetransmits.emit(ils.Metrics())
+	mb.metricEtcdNetworkPeerTCPRtt.emit(ils.Metrics())
+	mb.metricEtcdNetworkTCPIo.emit(ils.Metrics())
+	mb.metricEtcdNetworkTCPRetransmits.emit(ils.Metrics())
 	mb.metricEtcdPrefixRequests.emit(ils.Metrics())
 	mb.metricEtcdProcessCPUTime.emit(ils.Metrics())
 	mb.metricEtcdProcessMemoryUsage.emit(ils.Metrics())
@@ -3641,6 +4738,11 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 // RecordEtcdAlarmActiveDataPoint adds a data point to etcd.alarm.active metric.
 func (mb *MetricsBuilder) RecordEtcdAlarmActiveDataPoint(ts pcommon.Timestamp, val int64, etcdAlarmTypeAttributeValue AttributeEtcdAlarmType) {
 	mb.metricEtcdAlarmActive.recordDataPoint(mb.startTime, ts, val, etcdAlarmTypeAttributeValue.String())
+}
+
+// RecordEtcdClientIoDataPoint adds a data point to etcd.client.io metric.
+func (mb *MetricsBuilder) RecordEtcdClientIoDataPoint(ts pcommon.Timestamp, val int64, clientAddressAttributeValue string, networkIoDirectionAttributeValue AttributeNetworkIoDirection) {
+	mb.metricEtcdClientIo.recordDataPoint(mb.startTime, ts, val, clientAddressAttributeValue, networkIoDirectionAttributeValue.String())
 }
 
 // RecordEtcdClientRequestsDataPoint adds a data point to etcd.client.requests metric.
@@ -3708,14 +4810,64 @@ func (mb *MetricsBuilder) RecordEtcdMvccOperationsDataPoint(ts pcommon.Timestamp
 	mb.metricEtcdMvccOperations.recordDataPoint(mb.startTime, ts, val, dbOperationNameAttributeValue)
 }
 
+// RecordEtcdNetworkConnectionClosedDataPoint adds a data point to etcd.network.connection.closed metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkConnectionClosedDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType, etcdNetworkEndAttributeValue AttributeEtcdNetworkEnd) {
+	mb.metricEtcdNetworkConnectionClosed.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String(), etcdNetworkEndAttributeValue.String())
+}
+
+// RecordEtcdNetworkConnectionCountDataPoint adds a data point to etcd.network.connection.count metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkConnectionCountDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType) {
+	mb.metricEtcdNetworkConnectionCount.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String())
+}
+
+// RecordEtcdNetworkConnectionFailedDataPoint adds a data point to etcd.network.connection.failed metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkConnectionFailedDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricEtcdNetworkConnectionFailed.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordEtcdNetworkConnectionOpenedDataPoint adds a data point to etcd.network.connection.opened metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkConnectionOpenedDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType) {
+	mb.metricEtcdNetworkConnectionOpened.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String())
+}
+
 // RecordEtcdNetworkIoDataPoint adds a data point to etcd.network.io metric.
 func (mb *MetricsBuilder) RecordEtcdNetworkIoDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType, networkIoDirectionAttributeValue AttributeNetworkIoDirection) {
 	mb.metricEtcdNetworkIo.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String(), networkIoDirectionAttributeValue.String())
 }
 
+// RecordEtcdNetworkPeerConnectionCountDataPoint adds a data point to etcd.network.peer.connection.count metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkPeerConnectionCountDataPoint(ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string) {
+	mb.metricEtcdNetworkPeerConnectionCount.recordDataPoint(mb.startTime, ts, val, etcdPeerIDAttributeValue)
+}
+
 // RecordEtcdNetworkPeerSendFailuresDataPoint adds a data point to etcd.network.peer.send.failures metric.
 func (mb *MetricsBuilder) RecordEtcdNetworkPeerSendFailuresDataPoint(ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string) {
 	mb.metricEtcdNetworkPeerSendFailures.recordDataPoint(mb.startTime, ts, val, etcdPeerIDAttributeValue)
+}
+
+// RecordEtcdNetworkPeerTCPIoDataPoint adds a data point to etcd.network.peer.tcp.io metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkPeerTCPIoDataPoint(ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string, networkIoDirectionAttributeValue AttributeNetworkIoDirection) {
+	mb.metricEtcdNetworkPeerTCPIo.recordDataPoint(mb.startTime, ts, val, etcdPeerIDAttributeValue, networkIoDirectionAttributeValue.String())
+}
+
+// RecordEtcdNetworkPeerTCPRetransmitsDataPoint adds a data point to etcd.network.peer.tcp.retransmits metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkPeerTCPRetransmitsDataPoint(ts pcommon.Timestamp, val int64, etcdPeerIDAttributeValue string) {
+	mb.metricEtcdNetworkPeerTCPRetransmits.recordDataPoint(mb.startTime, ts, val, etcdPeerIDAttributeValue)
+}
+
+// RecordEtcdNetworkPeerTCPRttDataPoint adds a data point to etcd.network.peer.tcp.rtt metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkPeerTCPRttDataPoint(ts pcommon.Timestamp, val float64, etcdPeerIDAttributeValue string) {
+	mb.metricEtcdNetworkPeerTCPRtt.recordDataPoint(mb.startTime, ts, val, etcdPeerIDAttributeValue)
+}
+
+// RecordEtcdNetworkTCPIoDataPoint adds a data point to etcd.network.tcp.io metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkTCPIoDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType, networkIoDirectionAttributeValue AttributeNetworkIoDirection) {
+	mb.metricEtcdNetworkTCPIo.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String(), networkIoDirectionAttributeValue.String())
+}
+
+// RecordEtcdNetworkTCPRetransmitsDataPoint adds a data point to etcd.network.tcp.retransmits metric.
+func (mb *MetricsBuilder) RecordEtcdNetworkTCPRetransmitsDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType) {
+	mb.metricEtcdNetworkTCPRetransmits.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String())
 }
 
 // RecordEtcdPrefixRequestsDataPoint adds a data point to etcd.prefix.requests metric.

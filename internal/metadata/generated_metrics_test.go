@@ -68,6 +68,7 @@ func TestMetricsBuilder(t *testing.T) {
 			mb := NewMetricsBuilder(loadMetricsBuilderConfig(t, tt.name), settings, WithStartTime(start))
 			aggMap := make(map[string]string) // contains the aggregation strategies for each metric name
 			aggMap["etcd.alarm.active"] = mb.metricEtcdAlarmActive.config.AggregationStrategy
+			aggMap["etcd.client.io"] = mb.metricEtcdClientIo.config.AggregationStrategy
 			aggMap["etcd.client.requests"] = mb.metricEtcdClientRequests.config.AggregationStrategy
 			aggMap["etcd.cluster.member.count"] = mb.metricEtcdClusterMemberCount.config.AggregationStrategy
 			aggMap["etcd.grpc.request.handled"] = mb.metricEtcdGrpcRequestHandled.config.AggregationStrategy
@@ -75,8 +76,17 @@ func TestMetricsBuilder(t *testing.T) {
 			aggMap["etcd.member.health"] = mb.metricEtcdMemberHealth.config.AggregationStrategy
 			aggMap["etcd.member.role"] = mb.metricEtcdMemberRole.config.AggregationStrategy
 			aggMap["etcd.mvcc.operations"] = mb.metricEtcdMvccOperations.config.AggregationStrategy
+			aggMap["etcd.network.connection.closed"] = mb.metricEtcdNetworkConnectionClosed.config.AggregationStrategy
+			aggMap["etcd.network.connection.count"] = mb.metricEtcdNetworkConnectionCount.config.AggregationStrategy
+			aggMap["etcd.network.connection.opened"] = mb.metricEtcdNetworkConnectionOpened.config.AggregationStrategy
 			aggMap["etcd.network.io"] = mb.metricEtcdNetworkIo.config.AggregationStrategy
+			aggMap["etcd.network.peer.connection.count"] = mb.metricEtcdNetworkPeerConnectionCount.config.AggregationStrategy
 			aggMap["etcd.network.peer.send.failures"] = mb.metricEtcdNetworkPeerSendFailures.config.AggregationStrategy
+			aggMap["etcd.network.peer.tcp.io"] = mb.metricEtcdNetworkPeerTCPIo.config.AggregationStrategy
+			aggMap["etcd.network.peer.tcp.retransmits"] = mb.metricEtcdNetworkPeerTCPRetransmits.config.AggregationStrategy
+			aggMap["etcd.network.peer.tcp.rtt"] = mb.metricEtcdNetworkPeerTCPRtt.config.AggregationStrategy
+			aggMap["etcd.network.tcp.io"] = mb.metricEtcdNetworkTCPIo.config.AggregationStrategy
+			aggMap["etcd.network.tcp.retransmits"] = mb.metricEtcdNetworkTCPRetransmits.config.AggregationStrategy
 			aggMap["etcd.prefix.requests"] = mb.metricEtcdPrefixRequests.config.AggregationStrategy
 			aggMap["etcd.request.active"] = mb.metricEtcdRequestActive.config.AggregationStrategy
 			aggMap["etcd.stream.requests"] = mb.metricEtcdStreamRequests.config.AggregationStrategy
@@ -94,6 +104,12 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordEtcdAlarmActiveDataPoint(ts, 1, AttributeEtcdAlarmTypeNospace)
 			if tt.name == "reaggregate_set" {
 				mb.RecordEtcdAlarmActiveDataPoint(ts, 3, AttributeEtcdAlarmTypeCorrupt)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdClientIoDataPoint(ts, 1, "client.address-val", AttributeNetworkIoDirectionReceive)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdClientIoDataPoint(ts, 3, "client.address-val-2", AttributeNetworkIoDirectionTransmit)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -157,15 +173,72 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordEtcdNetworkConnectionClosedDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient, AttributeEtcdNetworkEndClosed)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkConnectionClosedDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember, AttributeEtcdNetworkEndReset)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkConnectionCountDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkConnectionCountDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkConnectionFailedDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkConnectionOpenedDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkConnectionOpenedDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordEtcdNetworkIoDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient, AttributeNetworkIoDirectionReceive)
 			if tt.name == "reaggregate_set" {
 				mb.RecordEtcdNetworkIoDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember, AttributeNetworkIoDirectionTransmit)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordEtcdNetworkPeerConnectionCountDataPoint(ts, 1, "etcd.peer.id-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkPeerConnectionCountDataPoint(ts, 3, "etcd.peer.id-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordEtcdNetworkPeerSendFailuresDataPoint(ts, 1, "etcd.peer.id-val")
 			if tt.name == "reaggregate_set" {
 				mb.RecordEtcdNetworkPeerSendFailuresDataPoint(ts, 3, "etcd.peer.id-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkPeerTCPIoDataPoint(ts, 1, "etcd.peer.id-val", AttributeNetworkIoDirectionReceive)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkPeerTCPIoDataPoint(ts, 3, "etcd.peer.id-val-2", AttributeNetworkIoDirectionTransmit)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkPeerTCPRetransmitsDataPoint(ts, 1, "etcd.peer.id-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkPeerTCPRetransmitsDataPoint(ts, 3, "etcd.peer.id-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkPeerTCPRttDataPoint(ts, 1, "etcd.peer.id-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkPeerTCPRttDataPoint(ts, 3, "etcd.peer.id-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkTCPIoDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient, AttributeNetworkIoDirectionReceive)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkTCPIoDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember, AttributeNetworkIoDirectionTransmit)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdNetworkTCPRetransmitsDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkTCPRetransmitsDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -272,6 +345,7 @@ func TestMetricsBuilder(t *testing.T) {
 			metrics := mb.Emit(WithResource(res))
 			if tt.name == "reaggregate_set" {
 				assert.Empty(t, mb.metricEtcdAlarmActive.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdClientIo.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdClientRequests.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdClusterMemberCount.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdGrpcRequestHandled.aggDataPoints)
@@ -279,8 +353,17 @@ func TestMetricsBuilder(t *testing.T) {
 				assert.Empty(t, mb.metricEtcdMemberHealth.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdMemberRole.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdMvccOperations.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkConnectionClosed.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkConnectionCount.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkConnectionOpened.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkIo.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkPeerConnectionCount.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkPeerSendFailures.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkPeerTCPIo.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkPeerTCPRetransmits.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkPeerTCPRtt.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkTCPIo.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkTCPRetransmits.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdPrefixRequests.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdRequestActive.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdStreamRequests.aggDataPoints)
@@ -354,6 +437,55 @@ func TestMetricsBuilder(t *testing.T) {
 							assert.Equal(t, int64(3), dp.IntValue())
 						}
 						_, ok := dp.Attributes().Get("etcd.alarm.type")
+						assert.False(t, ok)
+					}
+				case "etcd.client.io":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.client.io"], "Found a duplicate in the metrics slice: etcd.client.io")
+						validatedMetrics["etcd.client.io"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Bytes exchanged with clients by their address, those with most by name, the rest as other (eBPF).", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						clientAddressAttrVal, ok := dp.Attributes().Get("client.address")
+						assert.True(t, ok)
+						assert.Equal(t, "client.address-val", clientAddressAttrVal.Str())
+						networkIoDirectionAttrVal, ok := dp.Attributes().Get("network.io.direction")
+						assert.True(t, ok)
+						assert.Equal(t, "receive", networkIoDirectionAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.client.io"], "Found a duplicate in the metrics slice: etcd.client.io")
+						validatedMetrics["etcd.client.io"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Bytes exchanged with clients by their address, those with most by name, the rest as other (eBPF).", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.client.io"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("client.address")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("network.io.direction")
 						assert.False(t, ok)
 					}
 				case "etcd.client.requests":
@@ -753,6 +885,157 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok := dp.Attributes().Get("db.operation.name")
 						assert.False(t, ok)
 					}
+				case "etcd.network.connection.closed":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.connection.closed"], "Found a duplicate in the metrics slice: etcd.network.connection.closed")
+						validatedMetrics["etcd.network.connection.closed"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with clients and members that ended, by how (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdNetworkPeerTypeAttrVal, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.True(t, ok)
+						assert.Equal(t, "client", etcdNetworkPeerTypeAttrVal.Str())
+						etcdNetworkEndAttrVal, ok := dp.Attributes().Get("etcd.network.end")
+						assert.True(t, ok)
+						assert.Equal(t, "closed", etcdNetworkEndAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.connection.closed"], "Found a duplicate in the metrics slice: etcd.network.connection.closed")
+						validatedMetrics["etcd.network.connection.closed"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with clients and members that ended, by how (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.connection.closed"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("etcd.network.end")
+						assert.False(t, ok)
+					}
+				case "etcd.network.connection.count":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.connection.count"], "Found a duplicate in the metrics slice: etcd.network.connection.count")
+						validatedMetrics["etcd.network.connection.count"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with clients and members that are open (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.False(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdNetworkPeerTypeAttrVal, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.True(t, ok)
+						assert.Equal(t, "client", etcdNetworkPeerTypeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.connection.count"], "Found a duplicate in the metrics slice: etcd.network.connection.count")
+						validatedMetrics["etcd.network.connection.count"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with clients and members that are open (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.False(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.connection.count"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.False(t, ok)
+					}
+				case "etcd.network.connection.failed":
+					assert.False(t, validatedMetrics["etcd.network.connection.failed"], "Found a duplicate in the metrics slice: etcd.network.connection.failed")
+					validatedMetrics["etcd.network.connection.failed"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "TCP connections to other members that were begun and never established: refused, or nobody answered (eBPF).", mi.Description())
+					assert.Equal(t, "{connection}", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+				case "etcd.network.connection.opened":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.connection.opened"], "Found a duplicate in the metrics slice: etcd.network.connection.opened")
+						validatedMetrics["etcd.network.connection.opened"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with clients and members that were established since the process is traced (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdNetworkPeerTypeAttrVal, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.True(t, ok)
+						assert.Equal(t, "client", etcdNetworkPeerTypeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.connection.opened"], "Found a duplicate in the metrics slice: etcd.network.connection.opened")
+						validatedMetrics["etcd.network.connection.opened"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with clients and members that were established since the process is traced (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.connection.opened"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.False(t, ok)
+					}
 				case "etcd.network.io":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["etcd.network.io"], "Found a duplicate in the metrics slice: etcd.network.io")
@@ -802,6 +1085,50 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok = dp.Attributes().Get("network.io.direction")
 						assert.False(t, ok)
 					}
+				case "etcd.network.peer.connection.count":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.peer.connection.count"], "Found a duplicate in the metrics slice: etcd.network.peer.connection.count")
+						validatedMetrics["etcd.network.peer.connection.count"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with another member that are open, in both directions (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.False(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdPeerIDAttrVal, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.True(t, ok)
+						assert.Equal(t, "etcd.peer.id-val", etcdPeerIDAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.peer.connection.count"], "Found a duplicate in the metrics slice: etcd.network.peer.connection.count")
+						validatedMetrics["etcd.network.peer.connection.count"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP connections with another member that are open, in both directions (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.False(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.peer.connection.count"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.False(t, ok)
+					}
 				case "etcd.network.peer.send.failures":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["etcd.network.peer.send.failures"], "Found a duplicate in the metrics slice: etcd.network.peer.send.failures")
@@ -844,6 +1171,232 @@ func TestMetricsBuilder(t *testing.T) {
 							assert.Equal(t, int64(3), dp.IntValue())
 						}
 						_, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.False(t, ok)
+					}
+				case "etcd.network.peer.tcp.io":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.peer.tcp.io"], "Found a duplicate in the metrics slice: etcd.network.peer.tcp.io")
+						validatedMetrics["etcd.network.peer.tcp.io"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Bytes exchanged with another member over TCP (eBPF).", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdPeerIDAttrVal, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.True(t, ok)
+						assert.Equal(t, "etcd.peer.id-val", etcdPeerIDAttrVal.Str())
+						networkIoDirectionAttrVal, ok := dp.Attributes().Get("network.io.direction")
+						assert.True(t, ok)
+						assert.Equal(t, "receive", networkIoDirectionAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.peer.tcp.io"], "Found a duplicate in the metrics slice: etcd.network.peer.tcp.io")
+						validatedMetrics["etcd.network.peer.tcp.io"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Bytes exchanged with another member over TCP (eBPF).", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.peer.tcp.io"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("network.io.direction")
+						assert.False(t, ok)
+					}
+				case "etcd.network.peer.tcp.retransmits":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.peer.tcp.retransmits"], "Found a duplicate in the metrics slice: etcd.network.peer.tcp.retransmits")
+						validatedMetrics["etcd.network.peer.tcp.retransmits"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP segments that were sent again to another member (eBPF).", mi.Description())
+						assert.Equal(t, "{segment}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdPeerIDAttrVal, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.True(t, ok)
+						assert.Equal(t, "etcd.peer.id-val", etcdPeerIDAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.peer.tcp.retransmits"], "Found a duplicate in the metrics slice: etcd.network.peer.tcp.retransmits")
+						validatedMetrics["etcd.network.peer.tcp.retransmits"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP segments that were sent again to another member (eBPF).", mi.Description())
+						assert.Equal(t, "{segment}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.peer.tcp.retransmits"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.False(t, ok)
+					}
+				case "etcd.network.peer.tcp.rtt":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.peer.tcp.rtt"], "Found a duplicate in the metrics slice: etcd.network.peer.tcp.rtt")
+						validatedMetrics["etcd.network.peer.tcp.rtt"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Smoothed round trip to another member, the mean of the open connections with it (eBPF).", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						etcdPeerIDAttrVal, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.True(t, ok)
+						assert.Equal(t, "etcd.peer.id-val", etcdPeerIDAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.peer.tcp.rtt"], "Found a duplicate in the metrics slice: etcd.network.peer.tcp.rtt")
+						validatedMetrics["etcd.network.peer.tcp.rtt"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Smoothed round trip to another member, the mean of the open connections with it (eBPF).", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["etcd.network.peer.tcp.rtt"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("etcd.peer.id")
+						assert.False(t, ok)
+					}
+				case "etcd.network.tcp.io":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.tcp.io"], "Found a duplicate in the metrics slice: etcd.network.tcp.io")
+						validatedMetrics["etcd.network.tcp.io"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once (eBPF).", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdNetworkPeerTypeAttrVal, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.True(t, ok)
+						assert.Equal(t, "client", etcdNetworkPeerTypeAttrVal.Str())
+						networkIoDirectionAttrVal, ok := dp.Attributes().Get("network.io.direction")
+						assert.True(t, ok)
+						assert.Equal(t, "receive", networkIoDirectionAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.tcp.io"], "Found a duplicate in the metrics slice: etcd.network.tcp.io")
+						validatedMetrics["etcd.network.tcp.io"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once (eBPF).", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.tcp.io"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("network.io.direction")
+						assert.False(t, ok)
+					}
+				case "etcd.network.tcp.retransmits":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.tcp.retransmits"], "Found a duplicate in the metrics slice: etcd.network.tcp.retransmits")
+						validatedMetrics["etcd.network.tcp.retransmits"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP segments that were sent again to clients and members (eBPF).", mi.Description())
+						assert.Equal(t, "{segment}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdNetworkPeerTypeAttrVal, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.True(t, ok)
+						assert.Equal(t, "client", etcdNetworkPeerTypeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.tcp.retransmits"], "Found a duplicate in the metrics slice: etcd.network.tcp.retransmits")
+						validatedMetrics["etcd.network.tcp.retransmits"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "TCP segments that were sent again to clients and members (eBPF).", mi.Description())
+						assert.Equal(t, "{segment}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.tcp.retransmits"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.network.peer_type")
 						assert.False(t, ok)
 					}
 				case "etcd.prefix.requests":

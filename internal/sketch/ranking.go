@@ -38,8 +38,8 @@ func (r *ranking[K]) remove(e *entry[K]) {
 	heap.Remove(&r.lowest, e.index)
 }
 
-func (r *ranking[K]) increment(e *entry[K]) {
-	e.weight++
+func (r *ranking[K]) increase(e *entry[K], n uint64) {
+	e.weight += n
 	heap.Fix(&r.lowest, e.index)
 }
 

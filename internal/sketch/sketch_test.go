@@ -49,7 +49,7 @@ func TestSpaceSavingIsWithinItsBound(t *testing.T) {
 		streams(n, func(name string, keys []int) {
 			s, exact := newSpaceSaving[int](limit), map[int]uint64{}
 			for _, key := range keys {
-				s.add(key)
+				s.add(key, 1)
 				exact[key]++
 			}
 			require.LessOrEqual(t, len(s.entries), limit, name)
@@ -91,7 +91,7 @@ func TestEachKeyCountsInOnePlaceWhateverComes(t *testing.T) {
 			}
 			last, ended, other := map[series]uint64{}, uint64(0), uint64(0)
 			for i, key := range keys {
-				top.Add(key, start.Add(time.Duration(i)*time.Second)) // many half-lives
+				top.Add(key, 1, start.Add(time.Duration(i)*time.Second)) // many half-lives
 				now := map[series]uint64{}
 				var sum uint64
 				for s := range top.Named() {
@@ -117,7 +117,7 @@ func TestEachKeyCountsInOnePlaceWhateverComes(t *testing.T) {
 func TestAsManyKeysAsNamesAreCountedExactly(t *testing.T) {
 	top := NewTop[int](37)
 	for i := range 37000 {
-		top.Add(i%37, start.Add(time.Duration(i)*time.Second))
+		top.Add(i%37, 1, start.Add(time.Duration(i)*time.Second))
 	}
 	named := counts(top)
 	require.Len(t, named, 37)
@@ -130,14 +130,14 @@ func TestAsManyKeysAsNamesAreCountedExactly(t *testing.T) {
 func TestTheKeysThatComeMostGetTheNames(t *testing.T) {
 	top := NewTop[int](5)
 	for i := range 20000 { // the rare ones come first
-		top.Add(1000+i%2000, start)
+		top.Add(1000+i%2000, 1, start)
 	}
 	for i := range 20000 {
 		key := 2000 + i%500
 		if i%2 == 0 {
 			key = i / 2 % 5
 		}
-		top.Add(key, start)
+		top.Add(key, 1, start)
 	}
 	named := counts(top)
 	for key := range 5 {
@@ -148,9 +148,9 @@ func TestTheKeysThatComeMostGetTheNames(t *testing.T) {
 func TestKeysThatComeOncePushNobodyOut(t *testing.T) {
 	top := NewTop[int](3)
 	for i := range 100000 {
-		top.Add(-1-i%2, start)
+		top.Add(-1-i%2, 1, start)
 		if i > 0 {
-			top.Add(i, start)
+			top.Add(i, 1, start)
 		}
 	}
 	named := counts(top)
@@ -163,12 +163,12 @@ func TestKeysThatComeOncePushNobodyOut(t *testing.T) {
 func TestAKeyAtRestLosesItsName(t *testing.T) {
 	top := NewTop[int](1)
 	for range 1 << 20 {
-		top.Add(1, start)
+		top.Add(1, 1, start)
 	}
-	top.Add(2, start.Add(halfLife))
+	top.Add(2, 1, start.Add(halfLife))
 	assert.Contains(t, counts(top), 1)
 	for range 2 {
-		top.Add(2, start.Add(21*halfLife))
+		top.Add(2, 1, start.Add(21*halfLife))
 	}
 	assert.Equal(t, map[int]uint64{2: 2}, counts(top))
 	assert.EqualValues(t, 1, top.Other())
@@ -177,13 +177,13 @@ func TestAKeyAtRestLosesItsName(t *testing.T) {
 func BenchmarkTopAddsAKeyThatHasNoName(b *testing.B) {
 	top := NewTop[int](20)
 	for i := 0; b.Loop(); i++ {
-		top.Add(i, start)
+		top.Add(i, 1, start)
 	}
 }
 
 func BenchmarkTopAddsAKeyThatHasAName(b *testing.B) {
 	top := NewTop[int](20)
 	for i := 0; b.Loop(); i++ {
-		top.Add(i%20, start)
+		top.Add(i%20, 1, start)
 	}
 }

@@ -4,7 +4,8 @@
 package sketch
 
 // spaceSaving estimates how often keys came, for the limit keys that came most
-// often: the algorithm Space-Saving. After n keys
+// often: the algorithm Space-Saving. One that comes with a number comes as often.
+// After n keys
 //
 //	weight - slack <= how often a key came <= weight, and slack <= n / limit,
 //
@@ -21,16 +22,16 @@ func newSpaceSaving[K comparable](limit int) *spaceSaving[K] {
 	return &spaceSaving[K]{newRanking[K](), limit}
 }
 
-// add counts a key and gives its entry.
-func (s *spaceSaving[K]) add(key K) *entry[K] {
+// add counts a key n times and gives its entry.
+func (s *spaceSaving[K]) add(key K, n uint64) *entry[K] {
 	if e := s.entries[key]; e != nil {
-		s.increment(e)
+		s.increase(e, n)
 		return e
 	}
-	e := &entry[K]{key: key, weight: 1}
+	e := &entry[K]{key: key, weight: n}
 	if len(s.lowest) == s.limit { // it may have come as often as the one that it replaces
 		out := s.lowest[0]
-		e.slack, e.weight = out.weight, out.weight+1
+		e.slack, e.weight = out.weight, out.weight+n
 		s.remove(out)
 	}
 	s.insert(e)

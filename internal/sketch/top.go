@@ -48,26 +48,26 @@ func NewTop[K comparable](limit int) *Top[K] {
 	return &Top[K]{limit: limit, named: newRanking[K](), rest: newSpaceSaving[K](challengers * limit)}
 }
 
-// Add counts a key that came at now.
-func (t *Top[K]) Add(key K, now time.Time) {
+// Add counts a key that came n times at now.
+func (t *Top[K]) Add(key K, n uint64, now time.Time) {
 	t.fade(now)
 	if e := t.named.entries[key]; e != nil {
-		e.count++
-		t.named.increment(e)
+		e.count += n
+		t.named.increase(e, n)
 		return
 	}
 	if len(t.named.lowest) < t.limit {
-		t.named.insert(&entry[K]{key: key, weight: 1, count: 1, since: now})
+		t.named.insert(&entry[K]{key: key, weight: n, count: n, since: now})
 		return
 	}
-	e, least := t.rest.add(key), t.named.lowest[0]
+	e, least := t.rest.add(key, n), t.named.lowest[0]
 	if e.weight-e.slack <= least.weight {
-		t.other++
+		t.other += n
 		return
 	}
 	t.named.remove(least)
 	t.rest.remove(e)
-	t.named.insert(&entry[K]{key: key, weight: e.weight - e.slack, count: 1, since: now})
+	t.named.insert(&entry[K]{key: key, weight: e.weight - e.slack, count: n, since: now})
 }
 
 func (t *Top[K]) fade(now time.Time) {

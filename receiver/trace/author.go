@@ -98,7 +98,8 @@ func (t *tracer) served(p *process, q *request) {
 	}
 	start, took := t.times(p, q)
 	by := logrecord.Author{
-		Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: o.name, User: string(q.User), Subject: string(q.Subject), Client: q.Client, Duration: took,
+		Source: metadata.AttributeEtcdAuthorSourceRequest, Operation: o.name, User: string(q.User), Subject: string(q.Subject), Client: q.Client,
+		Process: t.caller(p, q.Client), Duration: took,
 	}
 	if o.name == "lease_grant" {
 		t.Window.Granted(q.Answer, &by, start.Add(took))

@@ -111,7 +111,7 @@ func (t *tracer) synced(r *bpf.Record, now time.Time) {
 	}
 	for _, w := range writers {
 		if w.PID != r.PID && w.Bytes >= leastWritten && len(s.Writers) < maxWriters {
-			s.Writers = append(s.Writers, logrecord.Writer{Name: w.Name, PID: w.PID, Size: int64(w.Bytes)})
+			s.Writers = append(s.Writers, logrecord.Writer{Process: logrecord.Process{Name: w.Name, PID: w.PID}, Size: int64(w.Bytes)})
 		}
 	}
 	t.outbox.add(p, now, func(b *logrecord.Batch) { b.SlowSync(s) })

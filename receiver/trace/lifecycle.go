@@ -49,7 +49,7 @@ func (t *tracer) live(ctx context.Context) {
 			t.forget(p)
 		}
 		if l.kind == bpf.KindExec {
-			t.look(ctx, l.pid)
+			t.visit(ctx, l.pid)
 		}
 	}
 }
@@ -80,8 +80,8 @@ func (t *tracer) scan(ctx context.Context) {
 	}
 }
 
-// look looks at one process.
-func (t *tracer) look(ctx context.Context, pid int) {
+// visit looks at one process.
+func (t *tracer) visit(ctx context.Context, pid int) {
 	if p, ok := t.scanner().Process(pid); ok && t.meet(p) && t.processes[pid] != nil {
 		t.resume(ctx, t.processes[pid])
 	}
@@ -147,6 +147,7 @@ func (t *tracer) checkDue(ctx context.Context) {
 func (t *tracer) forget(p *process) {
 	t.keep(p)
 	t.detach(p)
+	t.forgetConnections(p)
 	delete(t.processes, p.PID)
 	delete(t.checking, p.PID)
 	t.dropExecutable(p.binary)

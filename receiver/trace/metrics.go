@@ -81,7 +81,7 @@ func (t *tracer) collectProcess(p *process, distributions []bpf.Distribution, no
 	res, m := p.resource(t.Resource), t.meter(p)
 	metrics := pmetric.NewMetrics()
 	if t.Builder != nil {
-		m.record(t.Builder, p, distributions, now)
+		t.recordDeclared(m, p, distributions, now)
 		metrics = t.Builder.Emit(metadata.WithResource(res))
 	}
 	if metrics.ResourceMetrics().Len() == 0 { // the user switched all of them off
@@ -96,8 +96,9 @@ func (t *tracer) collectProcess(p *process, distributions []bpf.Distribution, no
 	return metrics
 }
 
-// record makes the metrics that metadata.yaml declares.
-func (m *meter) record(b *metadata.MetricsBuilder, p *process, distributions []bpf.Distribution, now time.Time) {
+// recordDeclared makes the metrics that metadata.yaml declares.
+func (t *tracer) recordDeclared(m *meter, p *process, distributions []bpf.Distribution, now time.Time) {
+	b := t.Builder
 	at, took := pcommon.NewTimestampFromTime(now), map[uint8]time.Duration{}
 	b.Reset(metadata.WithStartTime(pcommon.NewTimestampFromTime(p.since)))
 	for _, d := range distributions {
@@ -117,6 +118,7 @@ func (m *meter) record(b *metadata.MetricsBuilder, p *process, distributions []b
 	if m.top != nil {
 		m.top.record(b, p.since, now)
 	}
+	t.network.recordTraffic(b, p, now)
 }
 
 // appendHistograms makes those that metadata.yaml cannot declare.
@@ -137,6 +139,7 @@ func (m *meter) appendHistograms(to pmetric.MetricSlice, p *process, distributio
 		appendOutcome(requests, key, d, start, now)
 	}
 	m.sizes.append(to, start, now)
+	appendRTT(to, p, start, now)
 	to.RemoveIf(func(m pmetric.Metric) bool {
 		return m.Type() == pmetric.MetricTypeHistogram && m.Histogram().DataPoints().Len() == 0
 	})

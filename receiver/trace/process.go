@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,6 +44,13 @@ type process struct {
 	cluster, member uint64
 
 	failures map[outcome]*durations // since then
+
+	// Its connections since then, nil if they are not followed:
+	traffic  map[from]*traffic
+	peers    map[uint64]*peer                  // by id
+	clients  *clients                          // nil if none are counted by name
+	accepted map[netip.AddrPort]netip.AddrPort // the client's end to its own, of those that are open
+	looked   bool                              // those that were there before are known
 
 	// After a self-check that failed: when the next one is due. The probes stay in
 	// while pause is short, and are out after that.

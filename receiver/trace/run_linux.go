@@ -36,9 +36,11 @@ func (t *Tracer) Open() error {
 	r := &tracer{
 		Tracer: t, programs: programs, executables: map[identity]*found{}, processes: map[int]*process{},
 		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1), gone: pmetric.NewMetrics(),
+		membersTold: make(chan []member),
 	}
 	r.assembler = newAssembler(r.finished)
 	r.openDisk()
+	r.openNetwork()
 	r.openLifecycle()
 	t.close = r.close
 	t.run = r.run
@@ -89,6 +91,9 @@ func (t *tracer) close() error {
 	var err error
 	if t.disk != nil {
 		err = t.disk.Close()
+	}
+	if t.network != nil {
+		err = errors.Join(err, t.network.programs.Close())
 	}
 	if t.lifecycle != nil {
 		err = errors.Join(err, t.lifecycle.Close())

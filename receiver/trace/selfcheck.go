@@ -45,7 +45,8 @@ type checked struct {
 	pid     int
 	check   *check
 	answers []answer
-	err     error // the last one, of the endpoints that did not answer
+	members []member // of the cluster, as the first one that answered listed them
+	err     error    // the last one, of the endpoints that did not answer
 }
 
 // answer is what etcd said to one request.
@@ -65,9 +66,9 @@ func (t *tracer) check(ctx context.Context, p *process) {
 	t.checking[p.PID] = c
 	urls := p.ClientURLs
 	go func() {
-		answers, err := t.ask(ctx, urls, c.key)
+		answers, members, err := t.ask(ctx, urls, c.key)
 		select {
-		case t.checks <- &checked{pid: p.PID, check: c, answers: answers, err: err}:
+		case t.checks <- &checked{pid: p.PID, check: c, answers: answers, members: members, err: err}:
 		case <-ctx.Done():
 		}
 	}()
@@ -75,10 +76,10 @@ func (t *tracer) check(ctx context.Context, p *process) {
 
 // ask sends requests to the process's own client URLs and, where these do not
 // answer, as a certificate may not be good for them, to the configured endpoints.
-func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []answer, err error) {
+func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []answer, members []member, err error) {
 	target, err := t.Cluster.Resolve(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var conns []*etcdclient.Conn
 	for _, u := range urls {
@@ -97,13 +98,16 @@ func (t *tracer) ask(ctx context.Context, urls []string, key []byte) (answers []
 			for k := range of {
 				of[k].cluster, of[k].member = list.Header.ClusterId, list.Header.MemberId
 			}
+			if members == nil {
+				members = resolve(ctx, list.Members)
+			}
 			if i >= own {
 				t.Cluster.Learn(list.Members)
 			}
 		}
 		answers = append(answers, of...)
 	}
-	return answers, err
+	return answers, members, err
 }
 
 // askOne asks one endpoint, on a connection of its own: one that is kept may still
@@ -163,6 +167,7 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	p.delay, p.reason = 0, ""
 	t.Report(p.PID, nil)
 	t.followFiles(p)
+	t.followConnections(p, c.members)
 	if t.Cluster.Username() != "" || slices.ContainsFunc(c.answers, func(a answer) bool { return a.code != codes.OK }) {
 		t.followUsers(p)
 	}

@@ -32,9 +32,9 @@ func newTop(names int) *top {
 }
 
 func (t *top) add(q *request, o *operation, now time.Time) {
-	t.clients.Add(q.Client.Addr(), now)
-	t.users.Add(attribute(q.User), now)
-	t.prefixes.Add(prefixOf(q, o), now)
+	t.clients.Add(q.Client.Addr(), 1, now)
+	t.users.Add(attribute(q.User), 1, now)
+	t.prefixes.Add(prefixOf(q, o), 1, now)
 }
 
 // prefixOf is that of the key that a request is about, of a transaction that of the

@@ -40,6 +40,7 @@ type Settings struct {
 	Top         int           // clients, users and key prefixes that are counted by name; 0: none
 	Disk        bool          // syncs of etcd's files too
 	SlowSync    time.Duration // > 0
+	Network     bool          // TCP connections too
 	RingBytes   int           // a power of two
 	Rescan      time.Duration // how often processes are looked for
 	Interval    time.Duration // of metrics

@@ -40,8 +40,10 @@ type tracer struct {
 	disk        *bpf.Disk      // nil if syncs are not followed
 	lifecycle   *bpf.Lifecycle // nil if the kernel does not tell
 	lived       []lived        // since the last drain
-	outbox      *outbox        // nil without a logs pipeline
-	checks      chan *checked  // of self-checks, which ask etcd and so take time
+	network     *network       // nil if connections are not followed
+	membersTold chan []member
+	outbox      *outbox       // nil without a logs pipeline
+	checks      chan *checked // of self-checks, which ask etcd and so take time
 	checking    map[int]*check
 	ahead       int64  // of the wall clock over CLOCK_MONOTONIC, when it was last looked
 	lost        uint64 // of the ring, as it was last told
@@ -72,15 +74,20 @@ func (t *tracer) run(ctx context.Context) {
 			t.drain(now)
 			t.live(ctx)
 			t.checkDue(ctx)
+			t.watchPeers(now)
+			t.refreshMembers(ctx, now)
 			if t.outbox != nil {
 				t.outbox.flush(now, false)
 			}
 		case c := <-t.checks:
 			t.judge(ctx, c)
+		case told := <-t.membersTold:
+			t.learnMembers(told)
 		case <-rescan.C:
 			t.scan(ctx)
 		case now := <-collect.C:
 			t.ahead = wallAhead()
+			t.look(now)
 			t.tell(now)
 		}
 	}
@@ -94,6 +101,7 @@ func (t *tracer) end() {
 		}
 	}
 	t.drain(time.Now())
+	t.look(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))
 	if counted, err := t.programs.Counters(); err == nil {
 		t.Logger.Debug("the programs in the kernel have ended", zap.Any("counted", counted))
@@ -139,6 +147,8 @@ func (t *tracer) drain(now time.Time) {
 			t.synced(&t.record, now)
 		case bpf.KindApplied:
 			t.applied(&t.record)
+		case bpf.KindConnection:
+			t.connected(&t.record, now)
 		case bpf.KindExec, bpf.KindExit:
 			t.lived = append(t.lived, lived{t.record.Kind, int(t.record.PID), t.record.Time})
 		default:

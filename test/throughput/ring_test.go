@@ -6,6 +6,7 @@
 package throughput
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -30,7 +31,7 @@ import (
 // receiver, which comes every 10 ms, and copies of a record of a real request, which
 // a program puts in without a trap, as no etcd could.
 func BenchmarkRing(b *testing.B) {
-	record := recordOfAGet(b)
+	record := recordOf(b, getOne)
 	rates := []int{100_000, 300_000, 1_000_000, asFastAsPossible}
 	rows := [][]string{{"ring, MiB", "100,000/s: lost", "300,000/s: lost", "1,000,000/s: lost", "as fast as possible: read", "lost", "reader CPU us/record", "kernel us/record"}}
 	for _, mib := range []int{1, 4, 8, 16} {
@@ -117,23 +118,24 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 // plog, and what tracing costs it at all. The records are copies of one of a real
 // request, in the ring of a Tracer that traces this etcd.
 func BenchmarkRequestsToLogs(b *testing.B) {
-	raw := recordOfAGet(b)
+	get, put := recordOf(b, getOne), recordOf(b, putOne)
 	s := startServer(b)
 	type row struct {
 		name string
 		mode trace.Mode
+		raw  []byte
 		rate int
 	}
 	all := []row{
-		{"none, whatever the requests", trace.ModeNone, 0},
-		{"writes, 10,000 requests/s of which 1 in 10 writes", trace.ModeWrites, 1000},
-		{"all, 10,000 requests/s", trace.ModeAll, 10_000},
-		{"all, as fast as possible", trace.ModeAll, asFastAsPossible},
+		{"none, whatever the requests", trace.ModeNone, get, 0},
+		{"writes, 10,000 requests/s of which 1 in 10 writes", trace.ModeWrites, put, 1000},
+		{"all, 10,000 requests/s", trace.ModeAll, get, 10_000},
+		{"all, as fast as possible", trace.ModeAll, get, asFastAsPossible},
 	}
 	took := by[collected]{}
 	for round := range *rounds {
 		for _, r := range turns(round, all) {
-			took[r.name] = append(took[r.name], collect(b, s, r.mode, raw, r.rate))
+			took[r.name] = append(took[r.name], collect(b, s, r.mode, r.raw, r.rate))
 		}
 	}
 	rows := [][]string{{"mode", "log records/s", "% of a core", "CPU us/record", "lost"}}
@@ -327,9 +329,19 @@ func ringOf(b *testing.B, size int) *ebpf.Map {
 	return nil
 }
 
-// recordOfAGet is a record as the programs make it of a request with a key of 30
+func getOne(c *clientv3.Client) error {
+	_, err := c.Get(context.Background(), key(1), clientv3.WithSerializable())
+	return err
+}
+
+func putOne(c *clientv3.Client) error {
+	_, err := c.Put(context.Background(), key(1), "value")
+	return err
+}
+
+// recordOf is a record as the programs make it of a request with a key of 30
 // bytes. It still lies in the ring when it has been read.
-func recordOfAGet(b *testing.B) []byte {
+func recordOf(b *testing.B, ask func(*clientv3.Client) error) []byte {
 	if os.Getuid() != 0 {
 		b.Skip("SKIPPED: eBPF needs root here")
 	}
@@ -343,7 +355,7 @@ func recordOfAGet(b *testing.B) []byte {
 		}
 	}, func(string, int64) {})
 	defer end()
-	if _, err := s.client.Get(b.Context(), key(1), clientv3.WithSerializable()); err != nil {
+	if err := ask(s.client); err != nil {
 		b.Fatal(err)
 	}
 	<-seen

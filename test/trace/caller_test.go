@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +188,7 @@ func (c *caller) common(method string) map[string]any {
 	attrs := map[string]any{
 		"db.system.name": "etcd", "rpc.method": strings.TrimPrefix(method, "/"),
 		"client.address": "127.0.0.1", "client.port": int64(c.port),
+		"etcd.client.process.name": ourName(), "etcd.client.process.pid": int64(os.Getpid()),
 	}
 	if c.subject != "" {
 		attrs["tls.client.subject"] = c.subject
@@ -196,6 +198,15 @@ func (c *caller) common(method string) map[string]any {
 	}
 	return attrs
 }
+
+// ourName is that of this process, as the kernel has it.
+var ourName = sync.OnceValue(func() string {
+	name, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		panic(err)
+	}
+	return strings.TrimSpace(string(name))
+})
 
 // codeName is gRPC's name of a code in the spelling of its specification.
 func codeName(c codes.Code) string {

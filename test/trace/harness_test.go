@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -92,7 +93,7 @@ type tracing struct {
 // everything is the settings under which each request becomes a record.
 func everything(pids ...int) trace.Settings {
 	return trace.Settings{
-		Mode: trace.ModeAll, SlowRequest: time.Hour, Sample: 1, RingBytes: 8 << 20,
+		Mode: trace.ModeAll, SlowRequest: time.Hour, Sample: 1, Network: true, RingBytes: 8 << 20,
 		Rescan: 100 * time.Millisecond, Interval: 100 * time.Millisecond, PIDs: pids,
 	}
 }
@@ -106,13 +107,20 @@ func follow(t *testing.T, cluster *localcluster.Cluster, settings trace.Settings
 
 func (tr *tracing) follow(t *testing.T, cluster *localcluster.Cluster, settings trace.Settings, password string) *tracing {
 	t.Helper()
+	return tr.followAt(t, clientOf(t, cluster, password), settings)
+}
+
+// followAt traces what a client leads to.
+func (tr *tracing) followAt(t *testing.T, client *etcdclient.Cluster, settings trace.Settings) *tracing {
+	t.Helper()
 	needRoot(t)
 	core, log := observer.New(zap.InfoLevel)
 	tr.Log, tr.lost, tr.state, tr.metrics = log, map[string]int64{}, map[int]error{}, pmetric.NewMetrics()
 	tracer := &trace.Tracer{
-		Settings: settings, Cluster: clientOf(t, cluster, password), Logger: zap.New(core),
+		Settings: settings, Cluster: client, Logger: zap.New(core),
 		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Version: "test"},
 		Resource: &resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()},
+		Builder:  metadata.NewMetricsBuilder(metadata.DefaultMetricsBuilderConfig(), receivertest.NewNopSettings(metadata.Type)),
 		Logs:     tr.consume,
 		Metrics:  tr.consumeMetrics,
 		Lost:     tr.countLost,

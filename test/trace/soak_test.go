@@ -139,7 +139,7 @@ func (v *visit) stay(t *testing.T, d time.Duration) {
 	core, log := observer.New(zap.DebugLevel)
 	tracer := &trace.Tracer{
 		Settings: trace.Settings{
-			Mode: v.mode, SlowRequest: 100 * time.Millisecond, Sample: 1, Disk: true, SlowSync: time.Millisecond, RingBytes: 8 << 20,
+			Mode: v.mode, Network: true, SlowRequest: 100 * time.Millisecond, Sample: 1, Disk: true, SlowSync: time.Millisecond, RingBytes: 8 << 20,
 			Rescan: 50 * time.Millisecond, Interval: 100 * time.Millisecond, PIDs: []int{v.pid}, ProcRoot: v.proc,
 		},
 		Cluster:  etcdclient.NewCluster(etcdclient.Settings{Endpoints: []etcdclient.Endpoint{endpoint}, Timeout: patience}, false),

@@ -13,11 +13,11 @@ import (
 	"strings"
 )
 
-// maxClientURLs is how many URLs of one process are kept. Each is a listening
+// maxListenURLs is how many URLs of one process are kept. Each is a listening
 // socket; real servers have one per address of the host, so ten is already many.
-const maxClientURLs = 64
+const maxListenURLs = 64
 
-// reach orders client URLs by how surely they can be dialled from this host.
+// reach orders URLs by how surely they can be dialled from this host.
 type reach int
 
 const (
@@ -26,27 +26,27 @@ const (
 	reachAddress        // may be filtered, or belong to an interface that is down
 )
 
-// clientURL is one address that can be dialled.
-type clientURL struct {
+// listenURL is one address that can be dialled.
+type listenURL struct {
 	url   string
 	reach reach
 }
 
-// clientURLs turns the value of listen-client-urls into URLs to dial, in the
-// order that Process.ClientURLs promises. What nobody can dial is left out:
+// listenURLs turns the value of listen-client-urls or listen-peer-urls into URLs to
+// dial, in the order that Process.ClientURLs promises. What nobody can dial is left out:
 // a port that etcd was free to choose, or a text with which it would not start.
-func clientURLs(listen, cwd string) []string {
-	var found []clientURL
+func listenURLs(listen, cwd string) []string {
+	var found []listenURL
 	for text := range strings.SplitSeq(listen, ",") {
-		if len(found) == maxClientURLs {
+		if len(found) == maxListenURLs {
 			break
 		}
-		u, ok := parseClientURL(strings.TrimSpace(text), cwd)
+		u, ok := parseListenURL(strings.TrimSpace(text), cwd)
 		if ok && !slices.Contains(found, u) {
 			found = append(found, u)
 		}
 	}
-	slices.SortFunc(found, func(a, b clientURL) int {
+	slices.SortFunc(found, func(a, b listenURL) int {
 		return cmp.Or(cmp.Compare(a.reach, b.reach), cmp.Compare(a.url, b.url))
 	})
 	var urls []string
@@ -56,13 +56,13 @@ func clientURLs(listen, cwd string) []string {
 	return urls
 }
 
-// parseClientURL reads one listening URL. ok is false if it cannot be dialled.
+// parseListenURL reads one listening URL. ok is false if it cannot be dialled.
 //
 // Source: etcd client/pkg/types/urls.go, NewURLs.
-func parseClientURL(text, cwd string) (_ clientURL, ok bool) {
+func parseListenURL(text, cwd string) (_ listenURL, ok bool) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return clientURL{}, false
+		return listenURL{}, false
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -70,22 +70,22 @@ func parseClientURL(text, cwd string) (_ clientURL, ok bool) {
 	case "unix", "unixs":
 		return parseSocket(u, cwd)
 	}
-	return clientURL{}, false
+	return listenURL{}, false
 }
 
 // parseTCP keeps scheme, host and port; anything else a URL can carry (a user,
 // a path) means nothing to a listener.
-func parseTCP(u *url.URL) (_ clientURL, ok bool) {
+func parseTCP(u *url.URL) (_ listenURL, ok bool) {
 	host, port, err := net.SplitHostPort(u.Host)
 	if err != nil {
-		return clientURL{}, false
+		return listenURL{}, false
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return clientURL{}, false
+		return listenURL{}, false
 	}
 	host, local := dialHost(host)
 	dial := url.URL{Scheme: u.Scheme, Host: net.JoinHostPort(host, port)}
-	return clientURL{url: dial.String(), reach: local}, true
+	return listenURL{url: dial.String(), reach: local}, true
 }
 
 // dialHost replaces a wildcard by the loopback of its family and says how far
@@ -117,10 +117,10 @@ func dialHost(host string) (string, reach) {
 // as the file name, so "unix://localhost:2379" is a file in its directory.
 //
 // Source: etcd server/embed/etcd.go, resolveUrl.
-func parseSocket(u *url.URL, cwd string) (_ clientURL, ok bool) {
+func parseSocket(u *url.URL, cwd string) (_ listenURL, ok bool) {
 	file := absolute(u.Host+u.Path, cwd)
 	if file == "" {
-		return clientURL{}, false
+		return listenURL{}, false
 	}
-	return clientURL{url: u.Scheme + "://" + file, reach: reachSocket}, true
+	return listenURL{url: u.Scheme + "://" + file, reach: reachSocket}, true
 }

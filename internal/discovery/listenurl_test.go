@@ -34,19 +34,19 @@ func TestClientURLsAreReadyToDial(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.want, clientURLs(tt.listen, "/srv"))
+			assert.Equal(t, tt.want, listenURLs(tt.listen, "/srv"))
 		})
 	}
 }
 
 func TestRelativeSocketWithoutDirectoryCannotBeDialled(t *testing.T) {
-	assert.Equal(t, []string{"unix:///s"}, clientURLs("unix://localhost:2379,unix:///s", ""))
+	assert.Equal(t, []string{"unix:///s"}, listenURLs("unix://localhost:2379,unix:///s", ""))
 }
 
 func TestClientURLsAreLimitedInNumber(t *testing.T) {
 	var listen []string
-	for port := 1; port <= 2*maxClientURLs; port++ {
+	for port := 1; port <= 2*maxListenURLs; port++ {
 		listen = append(listen, fmt.Sprintf("http://127.0.0.1:%d", port))
 	}
-	assert.Len(t, clientURLs(strings.Join(listen, ","), ""), maxClientURLs)
+	assert.Len(t, listenURLs(strings.Join(listen, ","), ""), maxListenURLs)
 }

@@ -1,0 +1,164 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
+)
+
+func at(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
+
+var spread = []member{
+	{1, "n1", []netip.AddrPort{at("10.0.0.1:2380")}, []netip.AddrPort{at("10.0.0.1:2379")}},
+	{2, "n2", []netip.AddrPort{at("10.0.0.2:2380")}, []netip.AddrPort{at("10.0.0.2:2379")}},
+	{3, "n3", []netip.AddrPort{at("10.0.0.3:2380"), at("[fd00::3]:2380")}, nil},
+	{4, "n4", []netip.AddrPort{at("10.0.0.3:3380")}, nil}, // on the same host
+}
+
+// newNetworking is a tracer that follows connections, and has no kernel.
+func newNetworking() (*tracer, *process) {
+	p := &process{
+		Process: discovery.Process{PID: 7, PeerURLs: []string{"http://0.0.0.0:2380"}, ClientURLs: []string{"https://127.0.0.1:2379", "unix:///run/etcd.sock"}},
+		member:  1, verified: true, looked: true, traffic: newTraffic(), peers: map[uint64]*peer{}, accepted: map[netip.AddrPort]netip.AddrPort{}, clients: newClients(3),
+	}
+	t := newMeasuring(Settings{})
+	t.network = &network{open: map[uint64]*connection{}, callers: callers{}, members: members{all: spread}}
+	t.processes = map[int]*process{7: p}
+	return t, p
+}
+
+func TestWhoIsAtTheOtherEndIsKnownByPortsAndByTheMemberList(t *testing.T) {
+	for name, tc := range map[string]struct {
+		role          bpf.Role
+		local, remote string
+		from          from
+		peer          string
+		stale         bool
+	}{
+		"a client":                             {role: bpf.RoleAccepted, local: "10.0.0.1:2379", remote: "10.0.0.9:50000", from: fromClient},
+		"a member on the port for clients":     {role: bpf.RoleAccepted, local: "10.0.0.1:2379", remote: "10.0.0.2:50000", from: fromClient},
+		"a member that dialled":                {role: bpf.RoleAccepted, local: "10.0.0.1:2380", remote: "10.0.0.2:50000", from: fromMember, peer: "n2"},
+		"one of two on a host, or another":     {role: bpf.RoleAccepted, local: "10.0.0.1:2380", remote: "10.0.0.3:50000", from: fromMember},
+		"a member at its other address":        {role: bpf.RoleAccepted, local: "[fd00::1]:2380", remote: "[fd00::3]:50000", from: fromMember, peer: "n3"},
+		"a stranger on the port for members":   {role: bpf.RoleAccepted, local: "10.0.0.1:2380", remote: "10.0.0.9:50000", from: fromMember},
+		"a port of its own for metrics":        {role: bpf.RoleAccepted, local: "10.0.0.1:2381", remote: "10.0.0.9:50000", from: fromOther},
+		"a member that was dialled":            {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.3:3380", from: fromMember, peer: "n4"},
+		"itself, through its gateway":          {role: bpf.RoleDialed, local: "127.0.0.1:50000", remote: "127.0.0.1:2379", from: fromOther},
+		"itself, as a member":                  {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.1:2380", from: fromOther},
+		"somebody who is no member, or is new": {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.5:2380", from: fromOther, stale: true},
+		"found before the port was known":      {role: bpf.RoleDialed, local: "10.0.0.1:2379", remote: "10.0.0.9:50000", from: fromClient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr, p := newNetworking()
+			c := &connection{of: p}
+			c.Role, c.Local, c.Remote = tc.role, at(tc.local), at(tc.remote)
+			tr.classify(c)
+			assert.Equal(t, tc.from, c.from)
+			if tc.peer == "" {
+				assert.Nil(t, c.peer)
+			} else if assert.NotNil(t, c.peer) {
+				assert.Equal(t, tc.peer, c.peer.name)
+				assert.Equal(t, 1, c.peer.connections)
+			}
+			assert.Equal(t, tc.stale, tr.network.members.stale)
+		})
+	}
+}
+
+func toldOf(operation uint8, c bpf.Connection) *bpf.Record {
+	c.Established = true
+	return &bpf.Record{Kind: bpf.KindConnection, Operation: operation, PID: 7, Connection: &c}
+}
+
+func TestWhatAConnectionMovesCountsOnceInWhateverOrderItIsTold(t *testing.T) {
+	tr, p := newNetworking()
+	c := bpf.Connection{Role: bpf.RoleAccepted, Socket: 1, Local: at("10.0.0.1:2379"), Remote: at("10.0.0.9:50000")}
+	step := func(operation uint8, received, sent uint64, again uint32) {
+		c.Received, c.Sent, c.Retransmitted, c.RTT = received, sent, again, time.Millisecond
+		tr.connected(toldOf(operation, c), now)
+	}
+	step(bpf.ConnectionOpened, 0, 0, 0)
+	step(bpf.ConnectionFound, 100, 50, 1)
+	step(bpf.ConnectionFound, 90, 40, 0) // it was read before
+	step(bpf.ConnectionFound, 200, 70, 1)
+	c.Error = syscall.ECONNRESET
+	step(bpf.ConnectionClosed, 300, 80, 2)
+	step(bpf.ConnectionClosed, 300, 80, 2) // of nobody
+	got := p.traffic[fromClient]
+	assert.EqualValues(t, 1, got.opened)
+	assert.Equal(t, map[end]uint64{endReset: 1}, got.closed)
+	assert.EqualValues(t, []uint64{300, 80, 2}, []uint64{got.received, got.sent, got.retransmitted})
+	assert.EqualValues(t, 3, total(got.rtt.counts), "for each time that something had come")
+	assert.Empty(t, tr.network.open)
+	assert.Empty(t, p.accepted)
+}
+
+func TestAConnectionThatIsOlderThanTheTracingCountsFromThen(t *testing.T) {
+	tr, p := newNetworking()
+	p.looked = false
+	c := bpf.Connection{Role: bpf.RoleAccepted, Socket: 1, Local: at("10.0.0.1:2379"), Remote: at("10.0.0.9:50000"), Received: 1000}
+	tr.connected(toldOf(bpf.ConnectionFound, c), now)
+	p.looked = true
+	c.Received = 1100
+	tr.connected(toldOf(bpf.ConnectionFound, c), now)
+	assert.Zero(t, p.traffic[fromClient].opened)
+	assert.EqualValues(t, 100, p.traffic[fromClient].received)
+}
+
+func TestAnAttemptThatIsRefusedIsNoConnection(t *testing.T) {
+	tr, p := newNetworking()
+	for _, remote := range []string{"10.0.0.2:2380", "10.0.0.5:2380", "127.0.0.1:2379"} {
+		r := toldOf(bpf.ConnectionClosed, bpf.Connection{Role: bpf.RoleDialed, Socket: 1, Local: at("10.0.0.1:50000"), Remote: at(remote), Error: syscall.ECONNREFUSED})
+		r.Connection.Established = false
+		tr.connected(r, now)
+	}
+	assert.EqualValues(t, 1, p.traffic[fromMember].failed, "to a member")
+	assert.Zero(t, p.traffic[fromMember].opened)
+	assert.True(t, tr.network.members.stale, "who is it that etcd dials?")
+}
+
+func TestACallerIsNamedOnlyIfEtcdHasAcceptedTheSameConnection(t *testing.T) {
+	tr, p := newNetworking()
+	client, here, elsewhere := at("10.0.0.1:50000"), at("10.0.0.1:2379"), at("10.0.0.2:2379")
+	calls := func(to netip.AddrPort, socket uint64, pid uint32, name string, operation uint8) {
+		r := toldOf(operation, bpf.Connection{Role: bpf.RoleCaller, Socket: socket, Local: client, Remote: to, Process: []byte(name)})
+		r.PID = pid
+		tr.connected(r, now)
+	}
+	calls(elsewhere, 10, 100, "other", bpf.ConnectionOpened) // the same port, to another server
+	assert.Zero(t, tr.caller(p, client))
+	calls(here, 11, 101, "etcdctl", bpf.ConnectionOpened)
+	assert.Zero(t, tr.caller(p, client), "etcd has not accepted it")
+	tr.connected(toldOf(bpf.ConnectionOpened, bpf.Connection{Role: bpf.RoleAccepted, Socket: 12, Local: here, Remote: client}), now)
+	assert.Equal(t, "etcdctl[101]", tr.caller(p, client).String())
+	calls(here, 99, 102, "older", bpf.ConnectionClosed)
+	assert.Equal(t, "etcdctl[101]", tr.caller(p, client).String(), "the end of another one")
+	calls(here, 11, 101, "etcdctl", bpf.ConnectionClosed)
+	assert.Zero(t, tr.caller(p, client))
+	tr.network.callers.sweep(now.Add(2 * lostAfter))
+	assert.Empty(t, tr.network.callers, "the end of the other was lost")
+}
+
+func TestAddressesOfAMemberListAreResolvedAndWhatCannotBeIsLeftOut(t *testing.T) {
+	all := resolve(t.Context(), []*pb.Member{
+		{ID: 1, Name: "n1", PeerURLs: []string{"https://127.0.0.1:2380", "http://[::1]:2380"}, ClientURLs: []string{"unix:///run/etcd.sock", "http://127.0.0.1:2379"}},
+		{ID: 2, PeerURLs: []string{"http://nowhere.invalid:2380", "://", "http://10.0.0.1:99999"}},
+	})
+	require.Len(t, all, 2)
+	assert.Equal(t, []netip.AddrPort{at("127.0.0.1:2380"), at("[::1]:2380")}, all[0].peers)
+	assert.Equal(t, []netip.AddrPort{at("127.0.0.1:2379")}, all[0].clients)
+	assert.Empty(t, all[1].peers)
+}

@@ -1,0 +1,125 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package trace
+
+import (
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
+)
+
+// network follows the TCP connections of etcd. The kernel tells those that open and
+// close, and what each has moved until then; what the open ones have moved is looked
+// up when somebody wants to know. The kernel counts both anyway, so nobody pays for
+// a packet.
+type network struct {
+	programs *bpf.Network
+	open     map[uint64]*connection // by the kernel's socket
+	callers  callers
+	members  members
+}
+
+// openNetwork puts the programs for connections into the kernel. Where that fails,
+// the rest of the road goes on.
+func (t *tracer) openNetwork() {
+	if !t.Network {
+		return
+	}
+	programs, err := t.programs.FollowNetwork()
+	if err != nil {
+		t.Logger.Info("connections of etcd are not followed; requests are", zap.Error(privilege.Host{Proc: t.ProcRoot}.Explain(err)))
+		return
+	}
+	t.network = &network{programs: programs, open: map[uint64]*connection{}, callers: callers{}}
+}
+
+// followConnections begins with those that a process has when it has passed its
+// self-check.
+func (t *tracer) followConnections(p *process, told []member) {
+	if t.network == nil {
+		return
+	}
+	t.learnMembers(told)
+	p.traffic, p.peers, p.accepted = newTraffic(), map[uint64]*peer{}, map[netip.AddrPort]netip.AddrPort{}
+	if t.Top > 0 {
+		p.clients = newClients(t.Top)
+	}
+	for range 2 { // the first look may meet a connection before the port that it leads to
+		t.look(time.Now())
+	}
+	p.looked = true
+}
+
+// forgetConnections ends all of a process that is forgotten.
+func (t *tracer) forgetConnections(p *process) {
+	if t.network == nil || p.traffic == nil {
+		return
+	}
+	for _, c := range t.network.open {
+		if c.of == p {
+			delete(t.network.open, c.Socket)
+		}
+	}
+	if err := t.network.programs.Forget(p.PID); err != nil {
+		t.Logger.Warn("forgetting where a process listened", zap.Int("pid", p.PID), zap.Error(err))
+	}
+}
+
+// connected takes what the kernel tells of a connection.
+func (t *tracer) connected(r *bpf.Record, now time.Time) {
+	n := t.network
+	if n == nil {
+		return
+	}
+	if r.Connection.Role == bpf.RoleCaller {
+		n.callers.take(r, now)
+		return
+	}
+	p := t.processes[int(r.PID)]
+	if p == nil || p.traffic == nil {
+		return
+	}
+	c := n.open[r.Connection.Socket]
+	if r.Operation == bpf.ConnectionClosed {
+		t.closed(p, c, r.Connection, now)
+		return
+	}
+	if c == nil {
+		c = t.opened(p, r, now)
+	}
+	c.move(r.Connection, now)
+	if r.Operation == bpf.ConnectionStalled && c.peer != nil {
+		c.peer.suspect(now, endSilent)
+	}
+}
+
+// lostAfter is how long a connection is kept whose end was not told and that is no
+// open file of etcd any more: what is left to send may take a minute then
+// (tcp_fin_timeout).
+const lostAfter = 2 * time.Minute
+
+// look takes the state of all connections that are open now, and drops those whose
+// end was lost.
+func (t *tracer) look(now time.Time) {
+	n := t.network
+	if n == nil {
+		return
+	}
+	if err := n.programs.Look(func(r *bpf.Record) { t.connected(r, now) }); err != nil {
+		t.Logger.Warn("the connections of etcd cannot be listed", zap.Error(err))
+		return
+	}
+	for _, c := range n.open {
+		if now.Sub(c.told) > lostAfter {
+			t.drop(c, endOther, now)
+		}
+	}
+	n.callers.sweep(now)
+}
