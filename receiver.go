@@ -55,7 +55,7 @@ type etcdReceiver struct {
 	running         sync.WaitGroup
 	cluster         *etcdclient.Cluster
 	checkpoint      *checkpoint.Store // nil without storage
-	window          *join.Window      // nil unless requests are traced and changes tell their authors
+	window          *join.Window      // nil unless changes are to tell their authors
 	health          *health
 	events          chan plog.Logs
 	metricsRefused  atomic.Bool // the last collection, of whichever road
@@ -141,18 +141,15 @@ func (r *etcdReceiver) run(ctx context.Context, host component.Host) error {
 		}
 	}
 	r.cluster = etcdclient.NewCluster(settings, r.config.DiscoverMembers)
-	if watches && r.config.Watch.Authors {
+	if watches && r.config.Watch.Authors && r.config.Ebpf.Mode != "disabled" {
 		r.window = join.NewWindow()
 	}
 	tracer, err := r.tracer()
 	if err != nil {
 		return err
 	}
-	if tracer == nil {
-		if r.config.Watch.Scope == "local" {
-			r.settings.Logger.Warn("watch.scope is local, but requests are not traced: all changes are told")
-		}
-		r.window = nil
+	if tracer == nil && r.config.Watch.Scope == "local" {
+		r.settings.Logger.Warn("watch.scope is local, but requests are not traced: all changes are told")
 	}
 	// Not the context of Start, which may end when Start has returned.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -186,19 +183,24 @@ func (c *Config) clientSettings() (etcdclient.Settings, error) {
 
 func (r *etcdReceiver) watcher() *watch.Watcher {
 	c := &r.config.Watch
-	return &watch.Watcher{
+	w := &watch.Watcher{
 		Settings: watch.Settings{
 			Prefixes: c.Prefixes, Exclude: c.Exclude, PrevKV: c.PrevKv, Heartbeat: watch.Heartbeat, PermissionCheck: watch.PermissionCheck, Stall: watch.Stall,
 			Batch: watch.Bounds{MaxRecords: c.Batch.MaxRecords, MaxBytes: c.Batch.MaxBytes, MaxDelay: c.Batch.MaxDelay, WholeRecords: watch.WholeRecords, WholeBytes: watch.WholeBytes},
 			Start: watch.Start(c.Start), StartRevision: c.StartRevision, InitialSnapshot: c.InitialSnapshot,
 			OnCompaction:    watch.OnCompaction(c.OnCompaction),
 			StopWhenRefused: r.config.OnPermanentError == "stop",
-			Local:           c.Scope == "local",
+			Local:           c.Scope == "local", UnnamedEvery: watch.UnnamedEvery, Interval: r.config.CollectionInterval,
 		},
 		Cluster: r.cluster, Window: r.window, Format: r.format, Resource: r.resource, Checkpoint: r.checkpoint,
 		Deliver: r.deliverer().Deliver, Telemetry: r.telemetry, Logger: r.settings.Logger,
-		Report: func(prefix string, err error) { r.health.report("watch "+prefix, err) },
+		Report:  func(prefix string, err error) { r.health.report("watch "+prefix, err) },
+		Builder: metadata.NewMetricsBuilder(r.config.MetricsBuilder, r.settings),
 	}
+	if r.metrics != nil {
+		w.Metrics = r.consumeMetrics
+	}
+	return w
 }
 
 func (r *etcdReceiver) collector(ctx context.Context) *status.Collector {

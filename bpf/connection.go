@@ -19,6 +19,10 @@ const (
 	ConnectionFound   = uint8(networkConnectionEventCONNECTION_FOUND)   // Network.Look
 )
 
+// Stalled is at which number of Connection.Unanswered one is told as
+// ConnectionStalled.
+const Stalled = 2
+
 // Role is whose end of a connection it is.
 type Role uint8
 
@@ -32,8 +36,9 @@ const (
 // Connection is a TCP connection as it was at a time.
 type Connection struct {
 	Role          Role
-	Socket        uint64 // the kernel's: unique while it is open
-	Local, Remote netip.AddrPort
+	Socket        uint64         // the kernel's: unique while it is open
+	Network       uint32         // name space
+	Local, Remote netip.AddrPort // the local port is 0 at the end of one that was dialled
 	Established   bool
 	Received      uint64        // bytes of data
 	Sent          uint64        // likewise, what was sent again counted once
@@ -49,7 +54,7 @@ func decodeConnection(c *networkConnection, _ []byte, r *Record) {
 		Kind: Kind(c.H.Kind), Operation: c.H.Operation, PID: c.H.Tgid, Time: c.H.Ktime,
 		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 		Connection: &Connection{
-			Role: Role(c.Role), Socket: c.Socket, Established: c.Established != 0,
+			Role: Role(c.Role), Socket: c.Socket, Network: c.Network, Established: c.Established != 0,
 			Local: address(c.Local[:], c.AddressLen, c.LocalPort), Remote: address(c.Remote[:], c.AddressLen, c.RemotePort),
 			Received: c.Received, Sent: c.Sent, Retransmitted: c.Retransmitted, Unanswered: c.Unanswered,
 			RTT: time.Duration(c.RttUs) * time.Microsecond, Error: syscall.Errno(c.Error), Process: untilZero(c.Name[:]),

@@ -69,7 +69,7 @@ static __always_inline void describe(struct connection *c, const struct sock *sk
 		.retransmitted = BPF_CORE_READ(tcp, total_retrans),
 		.unanswered = BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits),
 		.error = BPF_CORE_READ(sk, sk_err),
-		.local_port = BPF_CORE_READ(sk, __sk_common.skc_num), .remote_port = remote_port(sk),
+		.network = local_end(sk).network, .local_port = BPF_CORE_READ(sk, __sk_common.skc_num), .remote_port = remote_port(sk),
 		.role = f->role, .established = f->established,
 	};
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
@@ -93,6 +93,12 @@ static __always_inline void tell(const struct sock *sk, const struct follow *f, 
 	submit(c);
 }
 
+/* Not of the thread, which may have another one. */
+static __always_inline void name_of(const struct task_struct *task, struct follow *f)
+{
+	BPF_CORE_READ_STR_INTO(&f->name, task, group_leader, comm);
+}
+
 static __always_inline void begins(const struct sock *sk)
 {
 	struct follow f = {.tgid = bpf_get_current_pid_tgid() >> 32};
@@ -103,7 +109,7 @@ static __always_inline void begins(const struct sock *sk)
 		f.role = ROLE_CALLER;
 	else
 		return;
-	bpf_get_current_comm(f.name, sizeof f.name);
+	name_of((void *)bpf_get_current_task(), &f);
 	bpf_map_update_elem(&followed, &key, &f, BPF_ANY);
 }
 
@@ -135,7 +141,8 @@ static __always_inline void ends(const struct sock *sk)
 	struct follow *f = bpf_map_lookup_elem(&followed, &key);
 	if (!f)
 		return;
-	tell(sk, f, CONNECTION_CLOSED);
+	if (f->established || f->role != ROLE_CALLER)
+		tell(sk, f, CONNECTION_CLOSED);
 	bpf_map_delete_elem(&followed, &key);
 }
 
@@ -147,7 +154,7 @@ static __always_inline void sent_again(const struct sock *sk)
 {
 	__u64 key = (__u64)sk;
 	struct follow *f = bpf_map_lookup_elem(&followed, &key);
-	if (f && f->role != ROLE_CALLER && BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits) >= STALLED)
+	if (f && f->established && f->role != ROLE_CALLER && BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits) >= STALLED)
 		tell(sk, f, CONNECTION_STALLED);
 }
 
@@ -182,7 +189,9 @@ static __always_inline void look(const struct sock *sk, struct follow *f, const 
 	else
 		return;
 	f->established = 1;
-	BPF_CORE_READ_STR_INTO(&f->name, task, group_leader, comm);
+	name_of(task, f);
 	__u64 key = (__u64)sk;
 	bpf_map_update_elem(&followed, &key, f, BPF_NOEXIST);
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) /* meanwhile: ends has not found it */
+		bpf_map_delete_elem(&followed, &key);
 }

@@ -33,12 +33,14 @@ type networkConnection struct {
 	Retransmitted uint32
 	Error         uint32
 	Unanswered    uint32
+	Network       uint32
 	LocalPort     uint16
 	RemotePort    uint16
 	Role          uint8
 	Established   uint8
 	AddressLen    uint8
 	Reserved      uint8
+	Reserved2     uint32
 	Local         [16]uint8
 	Remote        [16]uint8
 	Name          [16]uint8

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * TCP connections of etcd, from the kernel's tracepoints with BTF and its list of open files. No packet and no byte of what
- * is sent is looked at: a connection that begins or ends, or that sends again, costs the host one lookup.
+ * is sent is looked at: a connection that begins, ends or sends again costs the host one or two lookups.
  */
 #include "connections.h"
 

@@ -141,8 +141,10 @@ struct connection {
 	__u32 retransmitted; /* segments */
 	__u32 error;	 /* errno that ended it, 0: none */
 	__u32 unanswered; /* times in a row that the last was sent again */
-	__u16 local_port, remote_port;
+	__u32 network;	  /* name space of the socket */
+	__u16 local_port, remote_port; /* the local one is 0 at the end of a dialled connection: the kernel has given it back */
 	__u8 role, established, address_len, reserved;
+	__u32 reserved2;
 	__u8 local[16], remote[16];
 	__u8 name[16]; /* of the process, of ROLE_CALLER and ROLE_DIALED */
 };

@@ -56,7 +56,7 @@ func TestAnAppliedWriteIsDecodedFieldByField(t *testing.T) {
 
 func TestAConnectionIsDecodedFieldByField(t *testing.T) {
 	c := networkConnection{
-		Socket: 1, Received: 2, Sent: 3, RttUs: 4, Retransmitted: 5, Error: uint32(syscall.ECONNRESET), Unanswered: 6,
+		Socket: 1, Received: 2, Sent: 3, RttUs: 4, Retransmitted: 5, Error: uint32(syscall.ECONNRESET), Unanswered: 6, Network: 7,
 		LocalPort: 2379, RemotePort: 50718, Role: uint8(RoleAccepted), Established: 1, AddressLen: 16,
 	}
 	c.H.Kind, c.H.Operation, c.H.Tgid, c.H.Ktime = uint8(KindConnection), ConnectionClosed, 11, 14
@@ -69,7 +69,7 @@ func TestAConnectionIsDecodedFieldByField(t *testing.T) {
 		Kind: KindConnection, Operation: ConnectionClosed, PID: 11, Time: 14,
 		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 		Connection: &Connection{
-			Role: RoleAccepted, Socket: 1, Local: netip.MustParseAddrPort("10.0.0.1:2379"), Remote: netip.MustParseAddrPort("[fd00::17]:50718"),
+			Role: RoleAccepted, Socket: 1, Network: 7, Local: netip.MustParseAddrPort("10.0.0.1:2379"), Remote: netip.MustParseAddrPort("[fd00::17]:50718"),
 			Established: true, Received: 2, Sent: 3, Retransmitted: 5, Unanswered: 6, RTT: 4 * time.Microsecond, Error: syscall.ECONNRESET,
 			Process: []byte("etcdctl"),
 		},

@@ -20,8 +20,10 @@ const (
 	// size is how many revisions are kept: at 10,000 writes a second those of six
 	// seconds.
 	size = 1 << 16
-	// maxBytes is how much of what is kept may have a size that clients choose. What
-	// comes then is kept without its keys, and joined only if it needs none.
+	// maxBytes is what the keys of all requests may take, and the requests beside the
+	// first of each revision: clients choose how much that is. What comes then is kept
+	// without its keys, and joined only if it needs none. With it, a full window has
+	// about 70 MiB.
 	maxBytes = 32 << 20
 	// leases is how many leases are kept with their owner.
 	leases = 1 << 16
@@ -36,7 +38,7 @@ const notSeen = math.MaxInt64
 type Outcome uint8
 
 const (
-	// Untraced: nothing was traced then, or it is too long ago.
+	// Untraced: nothing was traced then.
 	Untraced Outcome = iota
 	// Joined: the request is known, or the lease that expired.
 	Joined
@@ -44,10 +46,12 @@ const (
 	Elsewhere
 	// Missed: it was traced then, but no request that fits was seen.
 	Missed
+	// Late: it was traced then, but that is too many revisions ago.
+	Late
 )
 
-// Outcomes are all, by the name that the receiver's own telemetry has.
-var Outcomes = [...]string{Untraced: "untraced", Joined: "joined", Elsewhere: "elsewhere", Missed: "missed"}
+// Outcomes are all, by the name that metadata.yaml has.
+var Outcomes = [...]string{Untraced: "untraced", Joined: "joined", Elsewhere: "elsewhere", Missed: "missed", Late: "late"}
 
 // Window keeps what was traced about the latest revisions of one cluster, a bounded
 // number of them. All methods may be called by any goroutine.
@@ -58,7 +62,8 @@ type Window struct {
 	asked  *lru.Cache[int64, struct{}] // leases that a client has asked to revoke
 	traced map[int]int64               // by process the revision after which its requests are seen
 	newest int64
-	bytes  int           // that clients chose, of all slots
+	bytes  int           // of all slots, see maxBytes
+	losses int           // see Losses
 	next   chan struct{} // closed by the next Drained, if somebody waits
 }
 
@@ -113,6 +118,7 @@ func (w *Window) Forget() {
 	w.newest = 0
 	for i := range w.slots {
 		s := &w.slots[i]
+		w.bytes -= s.bytes()
 		if s.applied != nil {
 			if _, ok := w.traced[s.applied.PID]; !ok {
 				s.applied = nil
@@ -122,12 +128,11 @@ func (w *Window) Forget() {
 		for _, write := range s.writes {
 			if _, ok := w.traced[write.PID]; ok {
 				kept = append(kept, write)
-			} else {
-				w.bytes -= write.bytes()
 			}
 		}
 		clear(s.writes[len(kept):])
 		s.writes = kept
+		w.bytes += s.bytes()
 		if s.applied == nil && len(s.writes) == 0 {
 			s.revision = 0
 		}
@@ -143,21 +148,37 @@ func (w *Window) Served(write *Write) {
 	if s == nil {
 		return
 	}
-	at := len(s.writes)
-	if at == claims {
-		if at = slices.IndexFunc(s.writes, func(w *Write) bool { return !w.Certain }); at < 0 || !write.Certain {
-			return
-		}
-		w.bytes -= s.writes[at].bytes()
-		s.writes[at] = nil
-	} else {
-		s.writes = append(s.writes, nil)
+	w.bytes -= s.bytes()
+	s.claim(write, maxBytes-w.bytes-s.bytes())
+	w.bytes += s.bytes()
+}
+
+// claim adds a request to those that may have made the revision, without its keys if
+// there is no room for these. One that has certainly made it takes the place of
+// another where there is no other room.
+func (s *slot) claim(write *Write, room int) {
+	if len(s.writes) > 0 {
+		room -= writeBytes
 	}
-	if n := write.bytes(); n > 0 && w.bytes+n > maxBytes {
+	if write.keyBytes() > room {
 		write.Puts, write.Deletes, write.Incomplete = nil, nil, true
 	}
-	w.bytes += write.bytes()
-	s.writes[at] = write
+	if len(s.writes) < claims && room >= 0 {
+		s.writes = append(s.writes, write)
+		return
+	}
+	if at := slices.IndexFunc(s.writes, func(w *Write) bool { return !w.Certain }); at >= 0 && write.Certain {
+		s.writes[at] = write
+	}
+}
+
+// bytes is what a slot takes of maxBytes.
+func (s *slot) bytes() int {
+	n := max(len(s.writes)-1, 0) * writeBytes
+	for _, write := range s.writes {
+		n += write.keyBytes()
+	}
+	return n
 }
 
 // Applied takes a write that a member has applied. All members apply all writes,
@@ -185,9 +206,7 @@ func (w *Window) slot(pid int, revision int64) *slot {
 		return nil
 	}
 	if s.revision != revision {
-		for _, write := range s.writes {
-			w.bytes -= write.bytes()
-		}
+		w.bytes -= s.bytes()
 		clear(s.writes)
 		*s = slot{revision: revision, writes: s.writes[:0]}
 	}
@@ -226,6 +245,28 @@ func (w *Window) Drained() {
 	}
 }
 
+// Lost says that something that was traced did not get here.
+func (w *Window) Lost() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losses++
+}
+
+// Losses is how often something was lost: what is Missed while that grows was
+// probably lost.
+func (w *Window) Losses() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.losses
+}
+
+// Begun tells whether anything has been traced so far.
+func (w *Window) Begun() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.slots != nil
+}
+
 // Wait returns when it is known who made a revision, when that will not be known
 // any more, and at the latest at until.
 func (w *Window) Wait(ctx context.Context, revision int64, until time.Time) {
@@ -255,7 +296,7 @@ func (w *Window) Wait(ctx context.Context, revision int64, until time.Time) {
 func (w *Window) unsettled(revision int64) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.covers(revision) {
+	if !w.tracedAt(revision) || w.late(revision) {
 		return nil
 	}
 	if s := &w.slots[revision%size]; s.revision == revision && s.applied != nil {
@@ -274,9 +315,9 @@ func (w *Window) unsettled(revision int64) <-chan struct{} {
 	return w.next
 }
 
-// covers tells whether a revision is one of those that were traced and are kept.
-func (w *Window) covers(revision int64) bool {
-	if w.slots == nil || revision <= w.newest-size {
+// tracedAt tells whether a revision is one of those that were traced.
+func (w *Window) tracedAt(revision int64) bool {
+	if w.slots == nil {
 		return false
 	}
 	for _, from := range w.traced {
@@ -287,20 +328,26 @@ func (w *Window) covers(revision int64) bool {
 	return w.slots[revision%size].revision == revision
 }
 
-// Author tells who made a change.
+// late tells whether a revision has left the window.
+func (w *Window) late(revision int64) bool { return revision <= w.newest-size }
+
+// Author tells who made a change. Changes of one request share their author, which
+// must stay as it is.
 func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.covers(c.Revision) {
+	switch {
+	case !w.tracedAt(c.Revision):
 		return nil, Untraced
+	case w.late(c.Revision):
+		return nil, Late
 	}
 	s := &w.slots[c.Revision%size]
 	if s.revision != c.Revision {
 		return nil, Missed // its place is empty, or has a newer one
 	}
 	if write := s.author(c); write != nil {
-		by := write.By
-		return &by, Joined
+		return &write.By, Joined
 	}
 	switch a := s.applied; {
 	case a == nil:

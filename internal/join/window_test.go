@@ -149,7 +149,7 @@ func TestTheEndOfALeaseNamesItsOwnerAndWhenItWasGranted(t *testing.T) {
 	}, author)
 }
 
-func TestTheWindowIsBoundedAndWhatLeftItIsUntraced(t *testing.T) {
+func TestTheWindowIsBoundedAndWhatLeftItIsLate(t *testing.T) {
 	w := traced()
 	for r := int64(100); r < 100+3*size; r++ {
 		write := put("alice", "/a")
@@ -160,7 +160,7 @@ func TestTheWindowIsBoundedAndWhatLeftItIsUntraced(t *testing.T) {
 	old.Revision = 100
 	w.Served(old) // too late
 	_, outcome := w.Author(&Change{Revision: 100, Key: []byte("/a")})
-	assert.Equal(t, Untraced, outcome)
+	assert.Equal(t, Late, outcome)
 	_, outcome = w.Author(&Change{Revision: 100 + 2*size, Key: []byte("/a")})
 	assert.Equal(t, Joined, outcome)
 	assert.Len(t, w.slots, size)
@@ -207,6 +207,7 @@ func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {
 	w.Forget()
 	author, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
 	assert.Nil(t, author, "it is another revision 42")
+	assert.Zero(t, w.bytes)
 	assert.Equal(t, Missed, outcome)
 }
 

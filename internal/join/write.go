@@ -29,8 +29,12 @@ type Write struct {
 	Lease int64
 }
 
-// bytes is what its keys take.
-func (w *Write) bytes() (n int) {
+// writeBytes is what a Write takes without its keys: names are cut to 64 bytes in the
+// kernel.
+const writeBytes = 224 + 2*64
+
+// keyBytes is what its keys take.
+func (w *Write) keyBytes() (n int) {
 	for _, keys := range [][]Keys{w.Puts, w.Deletes} {
 		for i := range keys {
 			n += len(keys[i].Key) + len(keys[i].End) + 64

@@ -11,7 +11,8 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
-// Gap is a range of revisions that we know we did not deliver.
+// Gap is a range of revisions that we know we did not deliver, or not with their
+// authors.
 type Gap struct {
 	// From and To are the first and the last missing revision, 0 where it is not
 	// known: From if what we had delivered is forgotten, To if the history it
@@ -27,12 +28,22 @@ type Gap struct {
 // Gap appends the record of a gap in the changes of a prefix. It tells false if the
 // user switched it off.
 func (b *Batch) Gap(prefix string, g Gap) bool {
+	return b.gap(metadata.AttributeEtcdGapSourceWatch, prefix, g, g.missing())
+}
+
+// Unnamed appends: so many changes of a prefix, between these revisions, are there,
+// but not who made them. It tells false if the user switched gaps off.
+func (b *Batch) Unnamed(prefix string, g Gap) bool {
+	return b.gap(metadata.AttributeEtcdGapSourceAuthor, prefix, g, fmt.Sprintf("authors of %d changes in %s", g.Count, g.missing()))
+}
+
+func (b *Batch) gap(source metadata.AttributeEtcdGapSource, prefix string, g Gap, missing string) bool {
 	if !b.format.Events.EtcdWatchGap.Enabled {
 		return false
 	}
 	lr := b.add("etcd.watch.gap", plog.SeverityNumberWarn, 7)
 	attrs := lr.Attributes()
-	attrs.PutStr("etcd.gap.source", metadata.AttributeEtcdGapSourceWatch.String())
+	attrs.PutStr("etcd.gap.source", source.String())
 	attrs.PutStr("etcd.gap.reason", g.Reason.String())
 	if g.From != 0 {
 		attrs.PutInt("etcd.gap.from_revision", g.From)
@@ -48,7 +59,7 @@ func (b *Batch) Gap(prefix string, g Gap) bool {
 	}
 	shown := putPrefix(attrs, prefix)
 
-	s := appendOf(append(b.scratch, g.missing()...), shown)
+	s := appendOf(append(b.scratch, missing...), shown)
 	s = fmt.Appendf(s, " missing: %s", g.Reason)
 	if g.Next != 0 {
 		s = fmt.Appendf(s, "; the stream goes on at %d", g.Next)

@@ -149,6 +149,12 @@ var samples = map[string]func(*Format, *Batch){
 	"gap of unknown range": func(_ *Format, b *Batch) {
 		b.Gap("", Gap{Next: 251, Reason: metadata.AttributeEtcdGapReasonCheckpointLost})
 	},
+	"gap of authors": func(_ *Format, b *Batch) {
+		b.Unnamed("", Gap{From: 100, To: 250, Count: 7, Reason: metadata.AttributeEtcdGapReasonUntraced})
+	},
+	"gap of authors of a prefix": func(_ *Format, b *Batch) {
+		b.Unnamed("/app/", Gap{From: 100, To: 250, Count: 7, Reason: metadata.AttributeEtcdGapReasonOverflow})
+	},
 	"leader changed":       func(_ *Format, b *Batch) { b.LeaderChanged(n1, n2, 5) },
 	"leader lost":          func(_ *Format, b *Batch) { b.LeaderChanged(n1, Member{}, 5) },
 	"leader found":         func(_ *Format, b *Batch) { b.LeaderChanged(Member{}, n2, 6) },

@@ -50,7 +50,6 @@ var endTexts = map[metadata.AttributeEtcdNetworkEnd]string{
 	metadata.AttributeEtcdNetworkEndClosed:   "the last one was closed",
 	metadata.AttributeEtcdNetworkEndReset:    "the last one was reset",
 	metadata.AttributeEtcdNetworkEndTimedOut: "the last one timed out",
-	metadata.AttributeEtcdNetworkEndNoAnswer: "what is sent is not answered",
 }
 
 // PeerUnreachable appends: no connection leads to another member any more, as of
@@ -62,6 +61,10 @@ func (b *Batch) PeerUnreachable(l *PeerLink, why metadata.AttributeEtcdNetworkEn
 	}
 	lr.SetTimestamp(pcommon.NewTimestampFromTime(since))
 	lr.Attributes().PutStr("etcd.network.end", why.String())
+	if why == metadata.AttributeEtcdNetworkEndNoAnswer {
+		b.say(lr, fmt.Appendf(b.scratch, "member %s does not answer what is sent to it", l))
+		return
+	}
 	s := fmt.Appendf(b.scratch, "no connection to member %s", l)
 	if text := endTexts[why]; text != "" {
 		s = append(append(s, ": "...), text...)

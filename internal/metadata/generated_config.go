@@ -57,6 +57,54 @@ func (ms *EtcdAlarmActiveMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdChangeSignedMetricAttributeKey specifies the key of an attribute for the etcd.change.signed metric.
+type EtcdChangeSignedMetricAttributeKey string
+
+const (
+	EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome EtcdChangeSignedMetricAttributeKey = "etcd.author.outcome"
+)
+
+// EtcdChangeSignedMetricConfig provides config for the etcd.change.signed metric.
+type EtcdChangeSignedMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                               `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdChangeSignedMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *EtcdChangeSignedMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdChangeSignedMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome:
+		default:
+			return fmt.Errorf("metric etcd.change.signed doesn't have an attribute %v, valid attributes: [etcd.author.outcome]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // EtcdClientIoMetricAttributeKey specifies the key of an attribute for the etcd.client.io metric.
 type EtcdClientIoMetricAttributeKey string
 
@@ -1750,6 +1798,7 @@ func (ms *EtcdWatchWatcherSlowMetricConfig) Unmarshal(parser *confmap.Conf) erro
 // MetricsConfig provides config for etcd metrics.
 type MetricsConfig struct {
 	EtcdAlarmActive                    EtcdAlarmActiveMetricConfig                    `mapstructure:"etcd.alarm.active"`
+	EtcdChangeSigned                   EtcdChangeSignedMetricConfig                   `mapstructure:"etcd.change.signed"`
 	EtcdClientIo                       EtcdClientIoMetricConfig                       `mapstructure:"etcd.client.io"`
 	EtcdClientRequests                 EtcdClientRequestsMetricConfig                 `mapstructure:"etcd.client.requests"`
 	EtcdClusterMemberCount             EtcdClusterMemberCountMetricConfig             `mapstructure:"etcd.cluster.member.count"`
@@ -1810,6 +1859,11 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
+		},
+		EtcdChangeSigned: EtcdChangeSignedMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdChangeSignedMetricAttributeKey{EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome},
 		},
 		EtcdClientIo: EtcdClientIoMetricConfig{
 			Enabled:             true,

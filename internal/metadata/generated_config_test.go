@@ -31,6 +31,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdChangeSigned: EtcdChangeSignedMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdChangeSignedMetricAttributeKey{EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome},
+					},
 					EtcdClientIo: EtcdClientIoMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
@@ -256,6 +261,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []EtcdAlarmActiveMetricAttributeKey{EtcdAlarmActiveMetricAttributeKeyEtcdAlarmType},
 					},
+					EtcdChangeSigned: EtcdChangeSignedMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdChangeSignedMetricAttributeKey{EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome},
+					},
 					EtcdClientIo: EtcdClientIoMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
@@ -476,7 +486,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdClientIoMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkConnectionClosedMetricConfig{}, EtcdNetworkConnectionCountMetricConfig{}, EtcdNetworkConnectionFailedMetricConfig{}, EtcdNetworkConnectionOpenedMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerConnectionCountMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdNetworkPeerTCPIoMetricConfig{}, EtcdNetworkPeerTCPRetransmitsMetricConfig{}, EtcdNetworkPeerTCPRttMetricConfig{}, EtcdNetworkTCPIoMetricConfig{}, EtcdNetworkTCPRetransmitsMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(EtcdAlarmActiveMetricConfig{}, EtcdChangeSignedMetricConfig{}, EtcdClientIoMetricConfig{}, EtcdClientRequestsMetricConfig{}, EtcdClusterMemberCountMetricConfig{}, EtcdClusterQuorumMarginMetricConfig{}, EtcdClusterVersionCountMetricConfig{}, EtcdDbLimitMetricConfig{}, EtcdDbSizeMetricConfig{}, EtcdDbUsageMetricConfig{}, EtcdGrpcRequestHandledMetricConfig{}, EtcdGrpcRequestStartedMetricConfig{}, EtcdKeyspaceCountMetricConfig{}, EtcdMemberHealthMetricConfig{}, EtcdMemberRoleMetricConfig{}, EtcdMvccOperationsMetricConfig{}, EtcdNetworkConnectionClosedMetricConfig{}, EtcdNetworkConnectionCountMetricConfig{}, EtcdNetworkConnectionFailedMetricConfig{}, EtcdNetworkConnectionOpenedMetricConfig{}, EtcdNetworkIoMetricConfig{}, EtcdNetworkPeerConnectionCountMetricConfig{}, EtcdNetworkPeerSendFailuresMetricConfig{}, EtcdNetworkPeerTCPIoMetricConfig{}, EtcdNetworkPeerTCPRetransmitsMetricConfig{}, EtcdNetworkPeerTCPRttMetricConfig{}, EtcdNetworkTCPIoMetricConfig{}, EtcdNetworkTCPRetransmitsMetricConfig{}, EtcdPrefixRequestsMetricConfig{}, EtcdProcessCPUTimeMetricConfig{}, EtcdProcessMemoryUsageMetricConfig{}, EtcdProcessOpenFileDescriptorCountMetricConfig{}, EtcdProcessOpenFileDescriptorLimitMetricConfig{}, EtcdRaftApplySlowMetricConfig{}, EtcdRaftIndexAppliedMetricConfig{}, EtcdRaftIndexCommittedMetricConfig{}, EtcdRaftLagMetricConfig{}, EtcdRaftLeaderChangesMetricConfig{}, EtcdRaftLeaderPresentMetricConfig{}, EtcdRaftProposalsAppliedMetricConfig{}, EtcdRaftProposalsCommittedMetricConfig{}, EtcdRaftProposalsFailedMetricConfig{}, EtcdRaftProposalsPendingMetricConfig{}, EtcdRaftReadIndexSlowMetricConfig{}, EtcdRaftTermMetricConfig{}, EtcdRequestActiveMetricConfig{}, EtcdRevisionCompactedMetricConfig{}, EtcdRevisionCurrentMetricConfig{}, EtcdStreamRequestsMetricConfig{}, EtcdUserRequestsMetricConfig{}, EtcdWatchEventPendingMetricConfig{}, EtcdWatchStreamCountMetricConfig{}, EtcdWatchWatcherCountMetricConfig{}, EtcdWatchWatcherSlowMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
@@ -489,6 +499,18 @@ func TestEtcdAlarmActiveMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.alarm.active doesn't have an attribute invalid, valid attributes: [etcd.alarm.type]")
 
 	cfg = DefaultMetricsConfig().EtcdAlarmActive
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdChangeSignedMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdChangeSigned
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdChangeSignedMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.change.signed doesn't have an attribute invalid, valid attributes: [etcd.author.outcome]")
+
+	cfg = DefaultMetricsConfig().EtcdChangeSigned
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }

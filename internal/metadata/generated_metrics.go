@@ -46,6 +46,44 @@ var MapAttributeEtcdAlarmType = map[string]AttributeEtcdAlarmType{
 	"corrupt": AttributeEtcdAlarmTypeCorrupt,
 }
 
+// AttributeEtcdAuthorOutcome specifies the value etcd.author.outcome attribute.
+type AttributeEtcdAuthorOutcome int
+
+const (
+	_ AttributeEtcdAuthorOutcome = iota
+	AttributeEtcdAuthorOutcomeJoined
+	AttributeEtcdAuthorOutcomeElsewhere
+	AttributeEtcdAuthorOutcomeMissed
+	AttributeEtcdAuthorOutcomeLate
+	AttributeEtcdAuthorOutcomeUntraced
+)
+
+// String returns the string representation of the AttributeEtcdAuthorOutcome.
+func (av AttributeEtcdAuthorOutcome) String() string {
+	switch av {
+	case AttributeEtcdAuthorOutcomeJoined:
+		return "joined"
+	case AttributeEtcdAuthorOutcomeElsewhere:
+		return "elsewhere"
+	case AttributeEtcdAuthorOutcomeMissed:
+		return "missed"
+	case AttributeEtcdAuthorOutcomeLate:
+		return "late"
+	case AttributeEtcdAuthorOutcomeUntraced:
+		return "untraced"
+	}
+	return ""
+}
+
+// MapAttributeEtcdAuthorOutcome is a helper map of string to AttributeEtcdAuthorOutcome attribute value.
+var MapAttributeEtcdAuthorOutcome = map[string]AttributeEtcdAuthorOutcome{
+	"joined":    AttributeEtcdAuthorOutcomeJoined,
+	"elsewhere": AttributeEtcdAuthorOutcomeElsewhere,
+	"missed":    AttributeEtcdAuthorOutcomeMissed,
+	"late":      AttributeEtcdAuthorOutcomeLate,
+	"untraced":  AttributeEtcdAuthorOutcomeUntraced,
+}
+
 // AttributeEtcdAuthorSource specifies the value etcd.author.source attribute.
 type AttributeEtcdAuthorSource int
 
@@ -116,6 +154,9 @@ const (
 	AttributeEtcdGapReasonHistoryChanged
 	AttributeEtcdGapReasonCheckpointLost
 	AttributeEtcdGapReasonOverflow
+	AttributeEtcdGapReasonMissed
+	AttributeEtcdGapReasonLate
+	AttributeEtcdGapReasonUntraced
 )
 
 // String returns the string representation of the AttributeEtcdGapReason.
@@ -131,6 +172,12 @@ func (av AttributeEtcdGapReason) String() string {
 		return "checkpoint_lost"
 	case AttributeEtcdGapReasonOverflow:
 		return "overflow"
+	case AttributeEtcdGapReasonMissed:
+		return "missed"
+	case AttributeEtcdGapReasonLate:
+		return "late"
+	case AttributeEtcdGapReasonUntraced:
+		return "untraced"
 	}
 	return ""
 }
@@ -142,6 +189,9 @@ var MapAttributeEtcdGapReason = map[string]AttributeEtcdGapReason{
 	"history_changed": AttributeEtcdGapReasonHistoryChanged,
 	"checkpoint_lost": AttributeEtcdGapReasonCheckpointLost,
 	"overflow":        AttributeEtcdGapReasonOverflow,
+	"missed":          AttributeEtcdGapReasonMissed,
+	"late":            AttributeEtcdGapReasonLate,
+	"untraced":        AttributeEtcdGapReasonUntraced,
 }
 
 // AttributeEtcdGapSource specifies the value etcd.gap.source attribute.
@@ -151,6 +201,7 @@ const (
 	_ AttributeEtcdGapSource = iota
 	AttributeEtcdGapSourceWatch
 	AttributeEtcdGapSourceEbpf
+	AttributeEtcdGapSourceAuthor
 )
 
 // String returns the string representation of the AttributeEtcdGapSource.
@@ -160,14 +211,17 @@ func (av AttributeEtcdGapSource) String() string {
 		return "watch"
 	case AttributeEtcdGapSourceEbpf:
 		return "ebpf"
+	case AttributeEtcdGapSourceAuthor:
+		return "author"
 	}
 	return ""
 }
 
 // MapAttributeEtcdGapSource is a helper map of string to AttributeEtcdGapSource attribute value.
 var MapAttributeEtcdGapSource = map[string]AttributeEtcdGapSource{
-	"watch": AttributeEtcdGapSourceWatch,
-	"ebpf":  AttributeEtcdGapSourceEbpf,
+	"watch":  AttributeEtcdGapSourceWatch,
+	"ebpf":   AttributeEtcdGapSourceEbpf,
+	"author": AttributeEtcdGapSourceAuthor,
 }
 
 // AttributeEtcdKvOrigin specifies the value etcd.kv.origin attribute.
@@ -447,6 +501,10 @@ var MetricsInfo = metricsInfo{
 		Name:       "etcd.alarm.active",
 		Attributes: []string{"etcd.alarm.type"},
 	},
+	EtcdChangeSigned: metricInfo{
+		Name:       "etcd.change.signed",
+		Attributes: []string{"etcd.author.outcome"},
+	},
 	EtcdClientIo: metricInfo{
 		Name:       "etcd.client.io",
 		Attributes: []string{"client.address", "network.io.direction"},
@@ -630,6 +688,7 @@ var MetricsInfo = metricsInfo{
 
 type metricsInfo struct {
 	EtcdAlarmActive                    metricInfo
+	EtcdChangeSigned                   metricInfo
 	EtcdClientIo                       metricInfo
 	EtcdClientRequests                 metricInfo
 	EtcdClusterMemberCount             metricInfo
@@ -772,6 +831,97 @@ func (m *metricEtcdAlarmActive) emit(metrics pmetric.MetricSlice) {
 
 func newMetricEtcdAlarmActive(cfg EtcdAlarmActiveMetricConfig) metricEtcdAlarmActive {
 	m := metricEtcdAlarmActive{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricEtcdChangeSigned struct {
+	data          pmetric.Metric               // data buffer for generated metric.
+	config        EtcdChangeSignedMetricConfig // metric config provided by user.
+	capacity      int                          // max observed number of data points added to the metric.
+	aggDataPoints []int64                      // slice containing number of aggregated datapoints at each index
+}
+
+// init fills etcd.change.signed metric with initial data.
+func (m *metricEtcdChangeSigned) init() {
+	m.data.SetName("etcd.change.signed")
+	m.data.SetDescription("Changes by what is known of who made them, since the start of the receiver. joined and elsewhere of all is the coverage; alert on missed. Needs a logs pipeline, watch.authors and an ebpf.mode other than disabled (watch).")
+	m.data.SetUnit("{change}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricEtcdChangeSigned) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdAuthorOutcomeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdChangeSignedMetricAttributeKeyEtcdAuthorOutcome) {
+		dp.Attributes().PutStr("etcd.author.outcome", etcdAuthorOutcomeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricEtcdChangeSigned) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricEtcdChangeSigned) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricEtcdChangeSigned(cfg EtcdChangeSignedMetricConfig) metricEtcdChangeSigned {
+	m := metricEtcdChangeSigned{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -4394,6 +4544,7 @@ type MetricsBuilder struct {
 	resourceAttributeIncludeFilter           map[string]filter.Filter
 	resourceAttributeExcludeFilter           map[string]filter.Filter
 	metricEtcdAlarmActive                    metricEtcdAlarmActive
+	metricEtcdChangeSigned                   metricEtcdChangeSigned
 	metricEtcdClientIo                       metricEtcdClientIo
 	metricEtcdClientRequests                 metricEtcdClientRequests
 	metricEtcdClusterMemberCount             metricEtcdClusterMemberCount
@@ -4472,6 +4623,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricsBuffer:                            pmetric.NewMetrics(),
 		buildInfo:                                settings.BuildInfo,
 		metricEtcdAlarmActive:                    newMetricEtcdAlarmActive(mbc.Metrics.EtcdAlarmActive),
+		metricEtcdChangeSigned:                   newMetricEtcdChangeSigned(mbc.Metrics.EtcdChangeSigned),
 		metricEtcdClientIo:                       newMetricEtcdClientIo(mbc.Metrics.EtcdClientIo),
 		metricEtcdClientRequests:                 newMetricEtcdClientRequests(mbc.Metrics.EtcdClientRequests),
 		metricEtcdClusterMemberCount:             newMetricEtcdClusterMemberCount(mbc.Metrics.EtcdClusterMemberCount),
@@ -4652,6 +4804,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricEtcdAlarmActive.emit(ils.Metrics())
+	mb.metricEtcdChangeSigned.emit(ils.Metrics())
 	mb.metricEtcdClientIo.emit(ils.Metrics())
 	mb.metricEtcdClientRequests.emit(ils.Metrics())
 	mb.metricEtcdClusterMemberCount.emit(ils.Metrics())
@@ -4738,6 +4891,11 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 // RecordEtcdAlarmActiveDataPoint adds a data point to etcd.alarm.active metric.
 func (mb *MetricsBuilder) RecordEtcdAlarmActiveDataPoint(ts pcommon.Timestamp, val int64, etcdAlarmTypeAttributeValue AttributeEtcdAlarmType) {
 	mb.metricEtcdAlarmActive.recordDataPoint(mb.startTime, ts, val, etcdAlarmTypeAttributeValue.String())
+}
+
+// RecordEtcdChangeSignedDataPoint adds a data point to etcd.change.signed metric.
+func (mb *MetricsBuilder) RecordEtcdChangeSignedDataPoint(ts pcommon.Timestamp, val int64, etcdAuthorOutcomeAttributeValue AttributeEtcdAuthorOutcome) {
+	mb.metricEtcdChangeSigned.recordDataPoint(mb.startTime, ts, val, etcdAuthorOutcomeAttributeValue.String())
 }
 
 // RecordEtcdClientIoDataPoint adds a data point to etcd.client.io metric.

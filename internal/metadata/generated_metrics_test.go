@@ -68,6 +68,7 @@ func TestMetricsBuilder(t *testing.T) {
 			mb := NewMetricsBuilder(loadMetricsBuilderConfig(t, tt.name), settings, WithStartTime(start))
 			aggMap := make(map[string]string) // contains the aggregation strategies for each metric name
 			aggMap["etcd.alarm.active"] = mb.metricEtcdAlarmActive.config.AggregationStrategy
+			aggMap["etcd.change.signed"] = mb.metricEtcdChangeSigned.config.AggregationStrategy
 			aggMap["etcd.client.io"] = mb.metricEtcdClientIo.config.AggregationStrategy
 			aggMap["etcd.client.requests"] = mb.metricEtcdClientRequests.config.AggregationStrategy
 			aggMap["etcd.cluster.member.count"] = mb.metricEtcdClusterMemberCount.config.AggregationStrategy
@@ -104,6 +105,12 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordEtcdAlarmActiveDataPoint(ts, 1, AttributeEtcdAlarmTypeNospace)
 			if tt.name == "reaggregate_set" {
 				mb.RecordEtcdAlarmActiveDataPoint(ts, 3, AttributeEtcdAlarmTypeCorrupt)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordEtcdChangeSignedDataPoint(ts, 1, AttributeEtcdAuthorOutcomeJoined)
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdChangeSignedDataPoint(ts, 3, AttributeEtcdAuthorOutcomeElsewhere)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -345,6 +352,7 @@ func TestMetricsBuilder(t *testing.T) {
 			metrics := mb.Emit(WithResource(res))
 			if tt.name == "reaggregate_set" {
 				assert.Empty(t, mb.metricEtcdAlarmActive.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdChangeSigned.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdClientIo.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdClientRequests.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdClusterMemberCount.aggDataPoints)
@@ -437,6 +445,50 @@ func TestMetricsBuilder(t *testing.T) {
 							assert.Equal(t, int64(3), dp.IntValue())
 						}
 						_, ok := dp.Attributes().Get("etcd.alarm.type")
+						assert.False(t, ok)
+					}
+				case "etcd.change.signed":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.change.signed"], "Found a duplicate in the metrics slice: etcd.change.signed")
+						validatedMetrics["etcd.change.signed"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Changes by what is known of who made them, since the start of the receiver. joined and elsewhere of all is the coverage; alert on missed. Needs a logs pipeline, watch.authors and an ebpf.mode other than disabled (watch).", mi.Description())
+						assert.Equal(t, "{change}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdAuthorOutcomeAttrVal, ok := dp.Attributes().Get("etcd.author.outcome")
+						assert.True(t, ok)
+						assert.Equal(t, "joined", etcdAuthorOutcomeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.change.signed"], "Found a duplicate in the metrics slice: etcd.change.signed")
+						validatedMetrics["etcd.change.signed"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Changes by what is known of who made them, since the start of the receiver. joined and elsewhere of all is the coverage; alert on missed. Needs a logs pipeline, watch.authors and an ebpf.mode other than disabled (watch).", mi.Description())
+						assert.Equal(t, "{change}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.change.signed"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.author.outcome")
 						assert.False(t, ok)
 					}
 				case "etcd.client.io":

@@ -77,7 +77,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverEtcdChangesSigned, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_changes_signed",
-		metric.WithDescription("Changes by what is known of their author - `joined`, the request that made it or the lease whose end did; `elsewhere`, another member served it; `missed`, traced, but no request that fits was seen; `untraced`, nothing was traced then. Only while requests are traced. [Development]"),
+		metric.WithDescription("Changes by what is known of their author; the same as the metric etcd.change.signed, which says what each outcome is. [Development]"),
 		metric.WithUnit("{change}"),
 	)
 	errs = errors.Join(errs, err)
@@ -151,7 +151,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdWatchGaps, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_watch_gaps",
-		metric.WithDescription("Gap records, by reason. Alert on any increase. [Development]"),
+		metric.WithDescription("Gap records of changes that are missing, by reason. Alert on any increase. [Development]"),
 		metric.WithUnit("{gap}"),
 	)
 	errs = errors.Join(errs, err)

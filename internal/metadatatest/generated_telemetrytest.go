@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverEtcdChangesSigned(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_changes_signed",
-		Description: "Changes by what is known of their author - `joined`, the request that made it or the lease whose end did; `elsewhere`, another member served it; `missed`, traced, but no request that fits was seen; `untraced`, nothing was traced then. Only while requests are traced. [Development]",
+		Description: "Changes by what is known of their author; the same as the metric etcd.change.signed, which says what each outcome is. [Development]",
 		Unit:        "{change}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -210,7 +210,7 @@ func AssertEqualReceiverEtcdWatchCatchUp(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverEtcdWatchGaps(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_watch_gaps",
-		Description: "Gap records, by reason. Alert on any increase. [Development]",
+		Description: "Gap records of changes that are missing, by reason. Alert on any increase. [Development]",
 		Unit:        "{gap}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -21,7 +21,10 @@ type connection struct {
 	bpf.Connection // as last told
 	of             *process
 	from           from
-	peer           *peer // nil: a client, or it is not known which member
+	peer           *peer  // nil: a client, or it is not known which member
+	older          bool   // than the tracing: it counts from there
+	found          bool   // among etcd's open files
+	timed          uint64 // received when its round trip was last counted
 	told           time.Time
 }
 
@@ -58,24 +61,21 @@ func endOf(err syscall.Errno) end {
 	}
 }
 
-// opened begins to follow a connection. One that is found and was not told before is
-// older than the tracing, or its record was lost.
+// opened begins to follow a connection. One that is found before all are known is
+// older than the tracing, and nobody knows since when it has moved what it has; one
+// that is found later was not told, because the ring was full.
 func (t *tracer) opened(p *process, r *bpf.Record, now time.Time) *connection {
-	c := &connection{of: p}
-	c.Role, c.Socket, c.Local, c.Remote = r.Connection.Role, r.Connection.Socket, r.Connection.Local, r.Connection.Remote
-	older := r.Operation == bpf.ConnectionFound && !p.looked
-	if older { // nobody knows since when it has moved what it has
-		c.Received, c.Sent, c.Retransmitted = r.Connection.Received, r.Connection.Sent, r.Connection.Retransmitted
+	c := &connection{of: p, older: r.Operation == bpf.ConnectionFound && !p.looked}
+	c.Role, c.Socket, c.Network, c.Local, c.Remote = r.Connection.Role, r.Connection.Socket, r.Connection.Network, r.Connection.Local, r.Connection.Remote
+	if c.older {
+		c.Received, c.Sent, c.Retransmitted, c.timed = r.Connection.Received, r.Connection.Sent, r.Connection.Retransmitted, r.Connection.Received
 	}
 	t.network.open[c.Socket] = c
 	t.classify(c)
-	if c.from == fromClient {
-		p.accepted[c.Remote] = c.Local
+	if c.from == fromOther && c.Role == bpf.RoleDialed {
+		t.network.members.dialed(p, c.Remote)
 	}
-	if traffic := p.traffic[c.from]; traffic != nil && !older {
-		traffic.opened++
-	}
-	if c.peer != nil {
+	if c.peer != nil && c.Role == bpf.RoleDialed { // who has only come may be anybody at that address
 		t.reached(p, c.peer, now)
 	}
 	return c
@@ -89,67 +89,93 @@ func (t *tracer) closed(p *process, c *connection, last *bpf.Connection, now tim
 		t.drop(c, endOf(last.Error), now)
 		return
 	}
-	if last.Role == bpf.RoleDialed && !last.Established {
-		if t.network.members.listening(last.Remote) != nil {
-			p.traffic[fromMember].failed++
-		} else if !listens(p.ClientURLs, last.Remote.Port()) {
-			t.network.members.stale = true
-		}
+	if last.Role != bpf.RoleDialed || last.Established {
+		return
+	}
+	members := &t.network.members
+	switch m := members.listening(last.Remote); {
+	case m == nil:
+		members.dialed(p, last.Remote)
+	case m.id != p.member:
+		p.traffic[fromMember].failed++
+		p.peer(m).failed(now, endOf(last.Error))
 	}
 }
 
 func (t *tracer) drop(c *connection, how end, now time.Time) {
 	delete(t.network.open, c.Socket)
-	if c.of.accepted[c.Remote] == c.Local {
-		delete(c.of.accepted, c.Remote)
+	c.leave()
+	traffic := c.of.traffic[c.from]
+	if traffic == nil {
+		return
 	}
-	if traffic := c.of.traffic[c.from]; traffic != nil {
-		traffic.closed[how]++
-	}
-	if c.peer != nil {
-		c.peer.connections--
-		if c.peer.connections == 0 {
-			c.peer.suspect(now, how)
-		}
+	c.time()
+	traffic.closed[how]++
+	if c.peer != nil && c.peer.connections == 0 {
+		c.peer.suspect(now, how)
+		t.network.members.stale = true // it may have been removed
 	}
 }
 
-// classify finds out who is at the other end.
+// classify finds out who is at the other end. What a connection has moved before that
+// was known counts too.
 func (t *tracer) classify(c *connection) {
-	before := c.peer
+	before := c.from
+	c.leave()
 	c.from, c.peer = t.other(c)
-	if before == c.peer {
+	c.enter()
+	traffic := c.of.traffic[c.from]
+	if before != fromOther || traffic == nil || c.older {
 		return
 	}
-	if before != nil {
-		before.connections--
-	}
+	traffic.opened++
+	c.count(c.Received, c.Sent, uint64(c.Retransmitted), c.told)
+}
+
+// enter has process and peer know of the connection.
+func (c *connection) enter() {
 	if c.peer != nil {
 		c.peer.connections++
 	}
+	if c.from == fromClient {
+		c.of.accepted[c.Remote] = append(c.of.accepted[c.Remote], c)
+	}
+}
+
+// leave undoes enter.
+func (c *connection) leave() {
+	if c.peer != nil {
+		c.peer.connections--
+	}
+	if c.from != fromClient {
+		return
+	}
+	left := slices.DeleteFunc(c.of.accepted[c.Remote], func(of *connection) bool { return of == c })
+	if len(left) == 0 {
+		delete(c.of.accepted, c.Remote)
+		return
+	}
+	c.of.accepted[c.Remote] = left
 }
 
 func (t *tracer) other(c *connection) (from, *peer) {
-	members, p := &t.network.members, c.of
-	switch port := c.Local.Port(); {
-	case listens(p.PeerURLs, port):
-		c.Role = bpf.RoleAccepted
+	members, p, port := &t.network.members, c.of, c.Local.Port()
+	switch {
+	case listens(p.PeerURLs, port): // also one that was found before the port was known
 		return fromMember, p.peer(members.only(c.Remote.Addr(), p.member))
 	case listens(p.ClientURLs, port), members.serves(p.member, port):
-		c.Role = bpf.RoleAccepted
 		return fromClient, nil
 	case c.Role == bpf.RoleAccepted:
 		return fromOther, nil
 	}
 	m := members.listening(c.Remote)
 	switch {
-	case m == nil:
-		members.stale = members.stale || !listens(p.ClientURLs, c.Remote.Port())
-		return fromOther, nil
-	case m.id == p.member:
-		return fromOther, nil
-	default:
+	case m != nil && m.id != p.member:
 		return fromMember, p.peer(m)
+	case m == nil && members.unresolved(c.Remote.Port()):
+		return fromMember, nil
+	default:
+		return fromOther, nil
 	}
 }
 
@@ -160,20 +186,25 @@ func listens(urls []string, port uint16) bool {
 	})
 }
 
-// move counts what a connection has moved since it was last told.
+// move takes what a connection has moved until now.
 func (c *connection) move(now *bpf.Connection, at time.Time) {
 	c.told = at
 	received, sent, again := since(c.Received, now.Received), since(c.Sent, now.Sent), since(uint64(c.Retransmitted), uint64(now.Retransmitted))
 	c.Received, c.Sent, c.Retransmitted = c.Received+received, c.Sent+sent, c.Retransmitted+uint32(again)
-	c.RTT = now.RTT
+	c.RTT, c.Unanswered = now.RTT, now.Unanswered
+	c.count(received, sent, again, at)
+}
+
+// since is what a counter went up by; a look and a record of the ring may come in
+// the other order than they were made.
+func since(before, now uint64) uint64 { return max(now, before) - before }
+
+func (c *connection) count(received, sent, again uint64, at time.Time) {
 	traffic := c.of.traffic[c.from]
 	if traffic == nil {
 		return
 	}
 	traffic.moved(received, sent, again)
-	if received > 0 && now.RTT > 0 {
-		traffic.rtt.observe(now.RTT.Seconds())
-	}
 	if c.peer != nil {
 		c.peer.moved(received, sent, again)
 	}
@@ -182,6 +213,10 @@ func (c *connection) move(now *bpf.Connection, at time.Time) {
 	}
 }
 
-// since is what a counter went up by; a look and a record of the ring may come in
-// the other order than they were made.
-func since(before, now uint64) uint64 { return max(now, before) - before }
+// time counts the round trip of a connection that was used since the last time.
+func (c *connection) time() {
+	if traffic := c.of.traffic[c.from]; traffic != nil && c.Received > c.timed && c.RTT > 0 {
+		traffic.rtt.observe(c.RTT.Seconds())
+		c.timed = c.Received
+	}
+}

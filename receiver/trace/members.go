@@ -21,15 +21,27 @@ import (
 // members are those of the cluster and where they listen, as its member list says.
 type members struct {
 	all    []member
-	stale  bool // etcd has dialled somebody who is not among them
+	stale  bool // etcd has dialled somebody who is not among them, or has left one
 	asking bool
 	asked  time.Time
+	told   time.Time
 }
 
 type member struct {
 	id             uint64
 	name           string
 	peers, clients []netip.AddrPort
+	unknown        []uint16 // ports for members at names that are not known here
+}
+
+// dialed notes that etcd wants to reach somebody who is not among them.
+func (m *members) dialed(p *process, at netip.AddrPort) {
+	m.stale = m.stale || !listens(p.ClientURLs, at.Port())
+}
+
+// unresolved tells whether a port is one for members at a name that is not known here.
+func (m *members) unresolved(port uint16) bool {
+	return slices.ContainsFunc(m.all, func(of member) bool { return slices.Contains(of.unknown, port) })
 }
 
 // listening is the member that listens for others there, nil if none does.
@@ -70,16 +82,19 @@ func (m *members) serves(id uint64, port uint16) bool {
 // resolveTimeout bounds the look-up of one name.
 const resolveTimeout = time.Second
 
-// resolve finds the addresses of a member list. A name that is not known here is left
-// out.
+// resolve finds the addresses of a member list. Of a name that is not known here only
+// the port is.
 func resolve(ctx context.Context, list []*pb.Member) (all []member) {
 	for _, m := range list {
-		all = append(all, member{m.ID, m.Name, addresses(ctx, m.PeerURLs), addresses(ctx, m.ClientURLs)})
+		of := member{id: m.ID, name: m.Name}
+		of.peers, of.unknown = addresses(ctx, m.PeerURLs)
+		of.clients, _ = addresses(ctx, m.ClientURLs)
+		all = append(all, of)
 	}
 	return all
 }
 
-func addresses(ctx context.Context, urls []string) (all []netip.AddrPort) {
+func addresses(ctx context.Context, urls []string) (all []netip.AddrPort, unknown []uint16) {
 	for _, text := range urls {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -92,16 +107,18 @@ func addresses(ctx context.Context, urls []string) (all []netip.AddrPort) {
 		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
 		cancel()
+		if len(addrs) == 0 {
+			unknown = append(unknown, uint16(port))
+		}
 		for _, a := range addrs {
 			all = append(all, netip.AddrPortFrom(a.Unmap(), uint16(port)))
 		}
 	}
-	return all
+	return all, unknown
 }
 
-// askAgain is how often the member list is asked for while etcd dials somebody who is
-// not in it.
-const askAgain = 10 * time.Second
+// askAgain is how often the member list is asked for at most.
+const askAgain = 5 * time.Second
 
 // refreshMembers asks for the member list when it is no longer true.
 func (t *tracer) refreshMembers(ctx context.Context, now time.Time) {
@@ -112,7 +129,7 @@ func (t *tracer) refreshMembers(ctx context.Context, now time.Time) {
 	if !m.stale || m.asking || now.Sub(m.asked) < askAgain {
 		return
 	}
-	m.asking, m.asked = true, now
+	m.asking, m.stale, m.asked = true, false, now
 	go func() {
 		told, err := t.askMembers(ctx)
 		if err != nil {
@@ -138,15 +155,27 @@ func (t *tracer) askMembers(ctx context.Context) (told []member, err error) {
 	return nil, err
 }
 
+// answeredMembers takes the answer of refreshMembers.
+func (t *tracer) answeredMembers(told []member) {
+	t.network.members.asking = false
+	t.learnMembers(told)
+}
+
 // learnMembers takes a member list; nil: there was none.
 func (t *tracer) learnMembers(told []member) {
-	m := &t.network.members
-	m.asking, m.stale = false, false
 	if told == nil {
 		return
 	}
-	m.all = told
+	m := &t.network.members
+	m.all, m.told = told, time.Now()
 	for _, c := range t.network.open {
 		t.classify(c)
+	}
+	for _, p := range t.processes {
+		for id := range p.peers {
+			if !slices.ContainsFunc(told, func(m member) bool { return m.id == id }) {
+				delete(p.peers, id) // it was removed
+			}
+		}
 	}
 }

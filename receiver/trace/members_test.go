@@ -22,20 +22,23 @@ import (
 func at(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
 
 var spread = []member{
-	{1, "n1", []netip.AddrPort{at("10.0.0.1:2380")}, []netip.AddrPort{at("10.0.0.1:2379")}},
-	{2, "n2", []netip.AddrPort{at("10.0.0.2:2380")}, []netip.AddrPort{at("10.0.0.2:2379")}},
-	{3, "n3", []netip.AddrPort{at("10.0.0.3:2380"), at("[fd00::3]:2380")}, nil},
-	{4, "n4", []netip.AddrPort{at("10.0.0.3:3380")}, nil}, // on the same host
+	{id: 1, name: "n1", peers: []netip.AddrPort{at("10.0.0.1:2380")}, clients: []netip.AddrPort{at("10.0.0.1:2379")}},
+	{id: 2, name: "n2", peers: []netip.AddrPort{at("10.0.0.2:2380")}, clients: []netip.AddrPort{at("10.0.0.2:2379")}},
+	{id: 3, name: "n3", peers: []netip.AddrPort{at("10.0.0.3:2380"), at("[fd00::3]:2380")}},
+	{id: 4, name: "n4", peers: []netip.AddrPort{at("10.0.0.3:3380")}}, // on the same host
+	{id: 5, name: "n5", unknown: []uint16{4380}},                      // at a name that is known elsewhere
 }
 
 // newNetworking is a tracer that follows connections, and has no kernel.
 func newNetworking() (*tracer, *process) {
 	p := &process{
 		Process: discovery.Process{PID: 7, PeerURLs: []string{"http://0.0.0.0:2380"}, ClientURLs: []string{"https://127.0.0.1:2379", "unix:///run/etcd.sock"}},
-		member:  1, verified: true, looked: true, traffic: newTraffic(), peers: map[uint64]*peer{}, accepted: map[netip.AddrPort]netip.AddrPort{}, clients: newClients(3),
+		member:  1, verified: true, looked: true, traffic: newTraffic(), peers: map[uint64]*peer{}, accepted: map[netip.AddrPort][]*connection{}, clients: newClients(3),
 	}
 	t := newMeasuring(Settings{})
-	t.network = &network{open: map[uint64]*connection{}, callers: callers{}, members: members{all: spread}}
+	t.network = newNetwork(nil)
+	t.network.lookup = func(func(*bpf.Record)) error { return nil }
+	t.network.members.all = spread
 	t.processes = map[int]*process{7: p}
 	return t, p
 }
@@ -46,7 +49,6 @@ func TestWhoIsAtTheOtherEndIsKnownByPortsAndByTheMemberList(t *testing.T) {
 		local, remote string
 		from          from
 		peer          string
-		stale         bool
 	}{
 		"a client":                             {role: bpf.RoleAccepted, local: "10.0.0.1:2379", remote: "10.0.0.9:50000", from: fromClient},
 		"a member on the port for clients":     {role: bpf.RoleAccepted, local: "10.0.0.1:2379", remote: "10.0.0.2:50000", from: fromClient},
@@ -58,7 +60,8 @@ func TestWhoIsAtTheOtherEndIsKnownByPortsAndByTheMemberList(t *testing.T) {
 		"a member that was dialled":            {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.3:3380", from: fromMember, peer: "n4"},
 		"itself, through its gateway":          {role: bpf.RoleDialed, local: "127.0.0.1:50000", remote: "127.0.0.1:2379", from: fromOther},
 		"itself, as a member":                  {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.1:2380", from: fromOther},
-		"somebody who is no member, or is new": {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.5:2380", from: fromOther, stale: true},
+		"somebody who is no member, or is new": {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.5:2380", from: fromOther},
+		"a member at a name that is not known": {role: bpf.RoleDialed, local: "10.0.0.1:50000", remote: "10.0.0.5:4380", from: fromMember},
 		"found before the port was known":      {role: bpf.RoleDialed, local: "10.0.0.1:2379", remote: "10.0.0.9:50000", from: fromClient},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +76,6 @@ func TestWhoIsAtTheOtherEndIsKnownByPortsAndByTheMemberList(t *testing.T) {
 				assert.Equal(t, tc.peer, c.peer.name)
 				assert.Equal(t, 1, c.peer.connections)
 			}
-			assert.Equal(t, tc.stale, tr.network.members.stale)
 		})
 	}
 }
@@ -101,7 +103,7 @@ func TestWhatAConnectionMovesCountsOnceInWhateverOrderItIsTold(t *testing.T) {
 	assert.EqualValues(t, 1, got.opened)
 	assert.Equal(t, map[end]uint64{endReset: 1}, got.closed)
 	assert.EqualValues(t, []uint64{300, 80, 2}, []uint64{got.received, got.sent, got.retransmitted})
-	assert.EqualValues(t, 3, total(got.rtt.counts), "for each time that something had come")
+	assert.EqualValues(t, 1, total(got.rtt.counts), "at its end")
 	assert.Empty(t, tr.network.open)
 	assert.Empty(t, p.accepted)
 }
@@ -130,26 +132,89 @@ func TestAnAttemptThatIsRefusedIsNoConnection(t *testing.T) {
 	assert.True(t, tr.network.members.stale, "who is it that etcd dials?")
 }
 
+// calls is what the kernel tells of a client's end. As in the kernel, a port that was
+// dialled from is given back before the end is told.
+func calls(tr *tracer, operation uint8, socket uint64, network uint32, from, to netip.AddrPort, pid uint32, name string) {
+	if operation == bpf.ConnectionClosed {
+		from = netip.AddrPortFrom(from.Addr(), 0)
+	}
+	r := toldOf(operation, bpf.Connection{Role: bpf.RoleCaller, Socket: socket, Network: network, Local: from, Remote: to, Process: []byte(name)})
+	r.PID = pid
+	tr.connected(r, now)
+}
+
 func TestACallerIsNamedOnlyIfEtcdHasAcceptedTheSameConnection(t *testing.T) {
 	tr, p := newNetworking()
 	client, here, elsewhere := at("10.0.0.1:50000"), at("10.0.0.1:2379"), at("10.0.0.2:2379")
-	calls := func(to netip.AddrPort, socket uint64, pid uint32, name string, operation uint8) {
-		r := toldOf(operation, bpf.Connection{Role: bpf.RoleCaller, Socket: socket, Local: client, Remote: to, Process: []byte(name)})
-		r.PID = pid
-		tr.connected(r, now)
-	}
-	calls(elsewhere, 10, 100, "other", bpf.ConnectionOpened) // the same port, to another server
+	calls(tr, bpf.ConnectionOpened, 10, 1, client, elsewhere, 100, "other") // the same port, to another server
 	assert.Zero(t, tr.caller(p, client))
-	calls(here, 11, 101, "etcdctl", bpf.ConnectionOpened)
+	calls(tr, bpf.ConnectionOpened, 11, 1, client, here, 101, "etcdctl")
 	assert.Zero(t, tr.caller(p, client), "etcd has not accepted it")
-	tr.connected(toldOf(bpf.ConnectionOpened, bpf.Connection{Role: bpf.RoleAccepted, Socket: 12, Local: here, Remote: client}), now)
-	assert.Equal(t, "etcdctl[101]", tr.caller(p, client).String())
-	calls(here, 99, 102, "older", bpf.ConnectionClosed)
+	tr.connected(toldOf(bpf.ConnectionOpened, bpf.Connection{Role: bpf.RoleAccepted, Socket: 12, Network: 2, Local: here, Remote: client}), now)
+	assert.Equal(t, "etcdctl[101]", tr.caller(p, client).String(), "from another name space")
+	calls(tr, bpf.ConnectionClosed, 99, 1, client, here, 102, "older")
 	assert.Equal(t, "etcdctl[101]", tr.caller(p, client).String(), "the end of another one")
-	calls(here, 11, 101, "etcdctl", bpf.ConnectionClosed)
+	calls(tr, bpf.ConnectionClosed, 11, 1, client, here, 101, "etcdctl")
 	assert.Zero(t, tr.caller(p, client))
 	tr.network.callers.sweep(now.Add(2 * lostAfter))
-	assert.Empty(t, tr.network.callers, "the end of the other was lost")
+	assert.Empty(t, tr.network.callers.bySocket, "the end of the other was lost")
+	assert.Empty(t, tr.network.callers.byEnds)
+}
+
+func TestWhereTwoCallersCouldBeTheClientNoneIsNamed(t *testing.T) {
+	tr, p := newNetworking()
+	p.ClientURLs = append(p.ClientURLs, "http://127.0.0.1:3379")
+	accept := func(socket uint64, network uint32, local, remote netip.AddrPort) {
+		tr.connected(toldOf(bpf.ConnectionOpened, bpf.Connection{Role: bpf.RoleAccepted, Socket: socket, Network: network, Local: local, Remote: remote}), now)
+	}
+	loopback, client := at("127.0.0.1:2379"), at("127.0.0.1:50000")
+	calls(tr, bpf.ConnectionOpened, 1, 7, client, loopback, 101, "a")
+	calls(tr, bpf.ConnectionOpened, 2, 8, client, loopback, 102, "b") // loopback of another name space
+	accept(10, 7, loopback, client)
+	assert.Equal(t, "a[101]", tr.caller(p, client).String())
+	accept(11, 7, at("127.0.0.1:3379"), client) // the same port to another one of etcd
+	assert.Zero(t, tr.caller(p, client), "the request does not tell to which")
+
+	pod, here := at("10.244.0.5:40000"), at("10.0.0.1:2379")
+	accept(12, 7, here, pod)
+	calls(tr, bpf.ConnectionOpened, 3, 9, pod, here, 103, "c")
+	assert.Equal(t, "c[103]", tr.caller(p, pod).String())
+	calls(tr, bpf.ConnectionOpened, 4, 10, pod, here, 104, "d") // the same address in another network
+	assert.Zero(t, tr.caller(p, pod))
+	calls(tr, bpf.ConnectionClosed, 4, 10, pod, here, 104, "d")
+	assert.Equal(t, "c[103]", tr.caller(p, pod).String())
+}
+
+func TestASocketThatTheKernelUsesAgainIsAnotherConnection(t *testing.T) {
+	tr, p := newNetworking()
+	c := bpf.Connection{Role: bpf.RoleAccepted, Socket: 1, Local: at("10.0.0.1:2379"), Remote: at("10.0.0.9:50000"), Received: 1000}
+	tr.connected(toldOf(bpf.ConnectionOpened, c), now)
+	c.Remote, c.Received = at("10.0.0.8:50000"), 10
+	tr.connected(toldOf(bpf.ConnectionOpened, c), now) // the end of the first was lost
+	assert.EqualValues(t, 2, p.traffic[fromClient].opened)
+	assert.EqualValues(t, map[end]uint64{endOther: 1}, p.traffic[fromClient].closed)
+	assert.EqualValues(t, 1010, p.traffic[fromClient].received)
+	assert.Len(t, p.accepted, 1)
+}
+
+func TestWhatWasMovedBeforeAMemberIsKnownCountsForIt(t *testing.T) {
+	tr, p := newNetworking()
+	tr.network.members.all = spread[:1]
+	c := bpf.Connection{Role: bpf.RoleDialed, Socket: 1, Local: at("10.0.0.1:50000"), Remote: at("10.0.0.2:2380")}
+	tr.connected(toldOf(bpf.ConnectionOpened, c), now)
+	assert.True(t, tr.network.members.stale, "who is it that etcd dials?")
+	c.Received = 100
+	tr.connected(toldOf(bpf.ConnectionFound, c), now)
+	assert.Zero(t, p.traffic[fromMember].opened)
+	tr.learnMembers(spread)
+	assert.EqualValues(t, 1, p.traffic[fromMember].opened)
+	assert.EqualValues(t, 100, p.traffic[fromMember].received)
+	assert.EqualValues(t, 100, p.peers[2].received)
+	assert.Equal(t, 1, p.peers[2].connections)
+	tr.learnMembers(spread)
+	assert.EqualValues(t, 1, p.traffic[fromMember].opened, "once")
+	tr.learnMembers(spread[:1])
+	assert.Empty(t, p.peers, "it was removed")
 }
 
 func TestAddressesOfAMemberListAreResolvedAndWhatCannotBeIsLeftOut(t *testing.T) {

@@ -20,10 +20,19 @@ import (
 // up when somebody wants to know. The kernel counts both anyway, so nobody pays for
 // a packet.
 type network struct {
-	programs *bpf.Network
-	open     map[uint64]*connection // by the kernel's socket
-	callers  callers
-	members  members
+	lookup  func(each func(*bpf.Record)) error // bpf.Network.Look
+	forget  func(pid int) error                // bpf.Network.Forget
+	close   func() error
+	open    map[uint64]*connection // by the kernel's socket
+	callers *callers
+	members members
+}
+
+func newNetwork(programs *bpf.Network) *network {
+	return &network{
+		lookup: programs.Look, forget: programs.Forget, close: programs.Close,
+		open: map[uint64]*connection{}, callers: newCallers(),
+	}
 }
 
 // openNetwork puts the programs for connections into the kernel. Where that fails,
@@ -37,7 +46,7 @@ func (t *tracer) openNetwork() {
 		t.Logger.Info("connections of etcd are not followed; requests are", zap.Error(privilege.Host{Proc: t.ProcRoot}.Explain(err)))
 		return
 	}
-	t.network = &network{programs: programs, open: map[uint64]*connection{}, callers: callers{}}
+	t.network = newNetwork(programs)
 }
 
 // followConnections begins with those that a process has when it has passed its
@@ -47,7 +56,7 @@ func (t *tracer) followConnections(p *process, told []member) {
 		return
 	}
 	t.learnMembers(told)
-	p.traffic, p.peers, p.accepted = newTraffic(), map[uint64]*peer{}, map[netip.AddrPort]netip.AddrPort{}
+	p.traffic, p.peers, p.accepted = newTraffic(), map[uint64]*peer{}, map[netip.AddrPort][]*connection{}
 	if t.Top > 0 {
 		p.clients = newClients(t.Top)
 	}
@@ -67,7 +76,7 @@ func (t *tracer) forgetConnections(p *process) {
 			delete(t.network.open, c.Socket)
 		}
 	}
-	if err := t.network.programs.Forget(p.PID); err != nil {
+	if err := t.network.forget(p.PID); err != nil {
 		t.Logger.Warn("forgetting where a process listened", zap.Int("pid", p.PID), zap.Error(err))
 	}
 }
@@ -87,21 +96,31 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 		return
 	}
 	c := n.open[r.Connection.Socket]
-	if r.Operation == bpf.ConnectionClosed {
+	if c != nil && (c.of != p || c.Remote != r.Connection.Remote) {
+		t.drop(c, endOther, now) // its end was lost, and the kernel uses the socket again
+		c = nil
+	}
+	switch r.Operation {
+	case bpf.ConnectionClosed:
 		t.closed(p, c, r.Connection, now)
 		return
+	case bpf.ConnectionOpened, bpf.ConnectionFound:
+		if c == nil {
+			c = t.opened(p, r, now)
+		}
 	}
 	if c == nil {
-		c = t.opened(p, r, now)
+		return // its beginning was lost: the next look finds it
 	}
 	c.move(r.Connection, now)
+	c.found = c.found || r.Operation == bpf.ConnectionFound
 	if r.Operation == bpf.ConnectionStalled && c.peer != nil {
 		c.peer.suspect(now, endSilent)
 	}
 }
 
-// lostAfter is how long a connection is kept whose end was not told and that is no
-// open file of etcd any more: what is left to send may take a minute then
+// lostAfter is how long a connection is kept whose end was not told and that was an
+// open file of etcd and is none any more: what is left to send may take a minute then
 // (tcp_fin_timeout).
 const lostAfter = 2 * time.Minute
 
@@ -112,12 +131,12 @@ func (t *tracer) look(now time.Time) {
 	if n == nil {
 		return
 	}
-	if err := n.programs.Look(func(r *bpf.Record) { t.connected(r, now) }); err != nil {
+	if err := n.lookup(func(r *bpf.Record) { t.connected(r, now) }); err != nil {
 		t.Logger.Warn("the connections of etcd cannot be listed", zap.Error(err))
 		return
 	}
 	for _, c := range n.open {
-		if now.Sub(c.told) > lostAfter {
+		if c.found && now.Sub(c.told) > lostAfter { // one of MPTCP is found by no look
 			t.drop(c, endOther, now)
 		}
 	}

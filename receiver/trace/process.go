@@ -47,10 +47,10 @@ type process struct {
 
 	// Its connections since then, nil if they are not followed:
 	traffic  map[from]*traffic
-	peers    map[uint64]*peer                  // by id
-	clients  *clients                          // nil if none are counted by name
-	accepted map[netip.AddrPort]netip.AddrPort // the client's end to its own, of those that are open
-	looked   bool                              // those that were there before are known
+	peers    map[uint64]*peer                 // by id
+	clients  *clients                         // nil if none are counted by name
+	accepted map[netip.AddrPort][]*connection // those of clients that are open, by the client's end
+	looked   bool                             // those that were there before are known
 
 	// After a self-check that failed: when the next one is due. The probes stay in
 	// while pause is short, and are out after that.

@@ -93,7 +93,7 @@ func (t *tracer) close() error {
 		err = t.disk.Close()
 	}
 	if t.network != nil {
-		err = errors.Join(err, t.network.programs.Close())
+		err = errors.Join(err, t.network.close())
 	}
 	if t.lifecycle != nil {
 		err = errors.Join(err, t.lifecycle.Close())

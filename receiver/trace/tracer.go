@@ -82,12 +82,13 @@ func (t *tracer) run(ctx context.Context) {
 		case c := <-t.checks:
 			t.judge(ctx, c)
 		case told := <-t.membersTold:
-			t.learnMembers(told)
+			t.answeredMembers(told)
 		case <-rescan.C:
 			t.scan(ctx)
 		case now := <-collect.C:
 			t.ahead = wallAhead()
 			t.look(now)
+			t.timeConnections()
 			t.tell(now)
 		}
 	}
@@ -159,10 +160,10 @@ func (t *tracer) drain(now time.Time) {
 		t.Logger.Warn("the ring cannot be read", zap.Error(err))
 	}
 	t.assembler.sweep(now)
+	t.tellLost()
 	if t.Window != nil {
 		t.Window.Drained()
 	}
-	t.tellLost()
 }
 
 // tellLost tells what the ring had no room for since it was last told.
@@ -172,6 +173,9 @@ func (t *tracer) tellLost() {
 		t.Lost(LostRing, n)
 		if t.outbox != nil {
 			t.outbox.untold += n
+		}
+		if t.Window != nil {
+			t.Window.Lost()
 		}
 	}
 	t.lost = now

@@ -44,6 +44,17 @@ func (t *traffic) moved(received, sent, again uint64) {
 	t.retransmitted += again
 }
 
+// timeConnections counts the round trips of the connections that were used since the
+// last collection.
+func (t *tracer) timeConnections() {
+	if t.network == nil {
+		return
+	}
+	for _, c := range t.network.open {
+		c.time()
+	}
+}
+
 // clients counts bytes by the client's address.
 type clients struct{ received, sent *sketch.Top[netip.Addr] }
 

@@ -262,10 +262,11 @@ func (s *session) flush(ctx context.Context) error {
 	if b.open() {
 		return nil // the position cannot move into a revision
 	}
-	s.sign(ctx)
+	batch := s.sign(ctx)
 	if err := s.deliver(ctx, b.records, logrecord.Gap{From: b.first, To: b.through, Next: b.through + 1}); err != nil {
 		return err
 	}
+	s.signed(ctx, batch)
 	if b.print.Revision != 0 {
 		print := b.print
 		print.Key = slices.Clone(print.Key)
@@ -275,6 +276,9 @@ func (s *session) flush(ctx context.Context) error {
 	if b.through >= s.next {
 		s.next = b.through + 1
 		s.moved(ctx)
+	}
+	if err := s.tellUnnamed(ctx, false); err != nil {
+		return err
 	}
 	if s.streams.Err() != nil && ctx.Err() == nil {
 		return errReopen // it was let go while the pipeline blocked
@@ -286,10 +290,11 @@ func (s *session) flush(ctx context.Context) error {
 // before it.
 func (s *session) flushPart(ctx context.Context) error {
 	b := s.pending
-	s.sign(ctx)
+	batch := s.sign(ctx)
 	if err := s.deliver(ctx, b.records, logrecord.Gap{From: b.first, To: b.revision}); err != nil {
 		return err
 	}
+	s.signed(ctx, batch)
 	s.part = part{b.revision, b.subIndex}
 	b.restart()
 	b.first = b.revision
@@ -322,8 +327,7 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 	}
 	s.tellHeld(ctx)
 	s.lag.behind(time.Now())
-	count, patience := records.Len(), time.AfterFunc(s.Stall, s.stop)
-	defer patience.Stop()
+	count := records.Len()
 	refused, err := s.offer(ctx, records)
 	switch {
 	case err != nil:
@@ -343,6 +347,8 @@ func (s *session) deliver(ctx context.Context, records *logrecord.Batch, gap log
 // whether the pipeline has them, or it refuses them for good and that ends the
 // stream. So this session offers nothing more.
 func (s *session) offer(ctx context.Context, records *logrecord.Batch) (refused *delivery.RefusedError, err error) {
+	patience := time.AfterFunc(s.Stall, s.stop)
+	defer patience.Stop()
 	err = s.Deliver(ctx, records.Logs())
 	if refused, ok := errors.AsType[*delivery.RefusedError](err); ok {
 		if !s.StopWhenRefused {
@@ -361,12 +367,14 @@ const lastFlush = 2 * time.Second
 // not take in time is read again by the next session.
 func (s *session) flushLast(ctx context.Context) {
 	s.pending.timer.Stop()
-	if s.pending.open() || s.pending.len() == 0 || s.resumed.want != nil || s.noMore {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 	defer cancel()
-	if err := s.flush(ctx); err != nil && !errors.Is(err, errReopen) {
-		s.Logger.Warn("the last batch was not delivered; it is read again", zap.String("prefix", s.prefix), zap.Int64("from_revision", s.pending.first), zap.Int64("to_revision", s.pending.through), zap.Error(err))
+	if !s.pending.open() && s.pending.len() > 0 && s.resumed.want == nil && !s.noMore {
+		if err := s.flush(ctx); err != nil && !errors.Is(err, errReopen) {
+			s.Logger.Warn("the last batch was not delivered; it is read again", zap.String("prefix", s.prefix), zap.Int64("from_revision", s.pending.first), zap.Int64("to_revision", s.pending.through), zap.Error(err))
+		}
+	}
+	if !s.noMore {
+		_ = s.tellUnnamed(ctx, true) // the next session tells it
 	}
 }

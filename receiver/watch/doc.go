@@ -19,6 +19,8 @@
 //	session.go   one connection to one member: live follows the tip
 //	stream.go    one watcher of etcd; wire.go reads its responses
 //	batch.go     responses become batches, batches are delivered
+//	sign.go      who made each change, from what was traced
+//	coverage.go  of how many that is known; unnamed.go tells of which it is not
 //	resumed.go   is it still the same history that goes on?
 //	gap.go       what is missing, and where the stream goes on
 //	keys.go      the existing keys, after a gap or at the start; pages.go

@@ -127,7 +127,10 @@ func (s *session) lastMissing(ctx context.Context, compacted int64) int64 {
 // cluster that answers.
 func (s *session) startOver(ctx context.Context, g logrecord.Gap, clusterID uint64, present int64) error {
 	g.Next = present + 1
-	if err := s.gap(ctx, g); err != nil { // belongs to the old history
+	if err := s.tellUnnamed(ctx, true); err != nil {
+		return err
+	}
+	if err := s.gap(ctx, g); err != nil { // both belong to the old history
 		return err
 	}
 	s.identify(clusterID)

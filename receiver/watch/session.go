@@ -246,5 +246,6 @@ func (f *follower) identify(clusterID uint64) {
 	f.seen[clusterID] = true
 	if f.clusterID != clusterID {
 		f.clusterID, f.resource = clusterID, f.Resource.Cluster(clusterID)
+		f.coverage.add(clusterID, tally{}) // a series begins at 0
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
-
 	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 )
@@ -62,14 +60,19 @@ func (u *unsigned) reset() {
 }
 
 // sign tells of each change in the batch who made it, and leaves out what another
-// member has served, if the user wants only what this one did.
-func (s *session) sign(ctx context.Context) {
+// member has served, if the user wants only what this one did. It gives what is
+// known of how many.
+func (s *session) sign(ctx context.Context) (signed tally) {
 	u := s.pending.unsigned
 	if u == nil || len(u.changes) == 0 {
-		return
+		return signed
+	}
+	defer u.reset()
+	if !s.Window.Begun() { // as on most hosts: it is not looked for each of them
+		signed[join.Untraced] = counted{u.changes[0].revision, u.changes[len(u.changes)-1].revision, int64(len(u.changes))}
+		return signed
 	}
 	records, until, from := s.pending.records, u.last.Add(Patience), 0
-	var count [len(join.Outcomes)]int64
 	var elsewhere []int // records, ascending
 	for i, c := range u.changes {
 		change := join.Change{Revision: c.revision, Key: u.keys[from:c.keyEnd], Delete: c.delete, Lease: c.lease}
@@ -78,7 +81,7 @@ func (s *session) sign(ctx context.Context) {
 			s.Window.Wait(ctx, c.revision, until)
 		}
 		author, outcome := s.Window.Author(&change)
-		count[outcome]++
+		signed[outcome].add(counted{c.revision, c.revision, 1})
 		switch {
 		case outcome == join.Elsewhere && s.Local:
 			elsewhere = append(elsewhere, c.record)
@@ -93,17 +96,5 @@ func (s *session) sign(ctx context.Context) {
 		})
 		s.Telemetry.ReceiverEtcdEventsFiltered.Add(ctx, int64(len(elsewhere)))
 	}
-	for outcome, n := range count {
-		if n > 0 {
-			s.Telemetry.ReceiverEtcdChangesSigned.Add(ctx, n, outcomes[outcome])
-		}
-	}
-	u.reset()
+	return signed
 }
-
-var outcomes = func() (sets [len(join.Outcomes)]metric.MeasurementOption) {
-	for i, name := range join.Outcomes {
-		sets[i] = attributeSet("outcome", name)
-	}
-	return sets
-}()

@@ -69,6 +69,8 @@ func TestChangesAreSignedInTheirOrder(t *testing.T) {
 		"put a rev 12 (1 B, version 1) by bob via member 000000000000abcd",
 		"put a rev 13 (1 B, version 1)",
 		"put skip/ rev 14 (1 B, version 1)",
+		"authors of 2 changes in revisions 13..14 missing: missed",
+		"authors of 1 changes in revisions 10..10 missing: untraced",
 	}, got)
 }
 
@@ -83,6 +85,8 @@ func TestLocalScopeLeavesOutWhatAnotherMemberServedAndNothingElse(t *testing.T) 
 		"put a rev 11 (1 B, version 1) by alice in 1ms",
 		"put a rev 13 (1 B, version 1)",
 		"put skip/ rev 14 (1 B, version 1)",
+		"authors of 2 changes in revisions 13..14 missing: missed",
+		"authors of 1 changes in revisions 10..10 missing: untraced",
 	}, got)
 	assert.EqualValues(t, 15, s.next, "the position moves past what is left out")
 }

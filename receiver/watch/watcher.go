@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
@@ -52,6 +53,10 @@ type Settings struct {
 	Stall time.Duration
 	// Local leaves out what the raft log says another member has served.
 	Local bool
+	// UnnamedEvery bounds how often changes without an author are told; see the constant.
+	UnnamedEvery time.Duration
+	// Interval of metrics.
+	Interval time.Duration
 }
 
 // Start says where a prefix begins.
@@ -87,14 +92,19 @@ type Watcher struct {
 	Resource  *resource.Builder
 	Deliver   Deliver
 	Telemetry *metadata.TelemetryBuilder
-	// Window has what was traced of the writes; nil: nothing is.
+	// Window has what was traced of the writes; nil: nobody looks for authors.
 	Window *join.Window
+	// Metrics offers metrics once, nil where nobody wants them; Builder makes them.
+	Metrics func(context.Context, pmetric.Metrics)
+	Builder *metadata.MetricsBuilder
 	// Checkpoint keeps the positions; nil: they live as long as the Watcher.
 	Checkpoint *checkpoint.Store
 	// Report tells the state of a prefix's stream: nil when it is open, else why it
 	// is not. ErrStopped is for good.
 	Report func(prefix string, err error)
 	Logger *zap.Logger
+
+	coverage coverage
 }
 
 // ErrStopped ends a stream for good.
@@ -111,7 +121,15 @@ func (w *Watcher) Run(ctx context.Context) {
 		group.Go(func() { f.run(ctx) })
 		group.Go(func() { f.tellLagTime(ctx) })
 	}
+	if w.Window == nil || w.Metrics == nil {
+		group.Wait()
+		return
+	}
+	group.Go(func() { w.tellCoverage(ctx) })
 	group.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+	defer cancel()
+	w.emitCoverage(last, time.Now())
 }
 
 // follower is the state of one prefix that outlives its streams. It belongs to
@@ -128,6 +146,7 @@ type follower struct {
 	stay       *etcdclient.Conn // of the next session, if it must not be another
 	warned     string           // version of etcd that was warned of
 	seen       map[uint64]bool
+	unnamed    unnamed
 	ofPrefix   metric.MeasurementOption // the attribute of its telemetry
 }
 

@@ -24,8 +24,13 @@ type collector struct {
 // receiver and exporter, so that the receiver feels what the backend does.
 func startCollector(tb testing.TB, s *server, to *sink, watch map[string]any, compression string) *collector {
 	tb.Helper()
+	return startCollectorOf(tb, receiverConfig(s, watch), to, compression)
+}
+
+// startCollectorOf does so with any configuration of the receiver.
+func startCollectorOf(tb testing.TB, receiver map[string]any, to *sink, compression string) *collector {
+	tb.Helper()
 	c := &collector{profiler: newProfiler(tb)}
-	receiver := receiverConfig(s, watch)
 	receiver["timeout"] = "60s" // etcd can be frozen until the collector has started
 	service := map[string]any{
 		"telemetry": map[string]any{"metrics": map[string]any{"level": "none"}},

@@ -10,6 +10,7 @@
 //	Blocked   memory while the pipeline blocks
 //	Snapshot  existing keys, beside pages without an end
 //	Traced    what etcd pays for being traced, beside an empty trap and the classic pair
+//	Joined    what it costs that changes tell their authors
 //	Ring      records a second through the kernel's ring, and what was lost
 //	RequestsToLogs  what traced requests cost the collector
 //	LongRun   millions of changes, each checked, and the memory meanwhile

@@ -28,14 +28,16 @@ const sinkRole = "THROUGHPUT_SINK"
 // commands, a line each, until its parent is gone:
 //
 //	count    how many records were taken
+//	signed   how many of those since the last time tell an author
 //	block    take nothing until release
 func runSink(commands io.Reader, answers io.Writer) int {
-	var records atomic.Int64
+	var records, signed atomic.Int64
 	var gate sync.RWMutex
 	sink, err := otlpsink.Start(otlpsink.Config{OnLogs: func(logs plog.Logs) error {
 		gate.RLock()
 		defer gate.RUnlock()
 		records.Add(int64(logs.LogRecordCount()))
+		signed.Add(authors(logs))
 		return nil
 	}})
 	if err != nil {
@@ -45,6 +47,9 @@ func runSink(commands io.Reader, answers io.Writer) int {
 	fmt.Fprintln(answers, sink.Addr())
 	for lines := bufio.NewScanner(commands); lines.Scan(); {
 		switch lines.Text() {
+		case "signed":
+			fmt.Fprintln(answers, signed.Swap(0))
+			continue
 		case "block":
 			gate.Lock()
 		case "release":
@@ -53,6 +58,20 @@ func runSink(commands io.Reader, answers io.Writer) int {
 		fmt.Fprintln(answers, records.Load())
 	}
 	return 0
+}
+
+// authors is how many records tell one.
+func authors(logs plog.Logs) (n int64) {
+	for _, rl := range logs.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, lr := range sl.LogRecords().All() {
+				if _, ok := lr.Attributes().Get("etcd.author.source"); ok {
+					n++
+				}
+			}
+		}
+	}
+	return n
 }
 
 // sink is such a process, seen from its parent.
@@ -102,8 +121,8 @@ func (s *sink) line(tb testing.TB) string {
 	return strings.TrimSpace(s.answers.Text())
 }
 
-// tell sends a command and gives the number of records since reset.
-func (s *sink) tell(tb testing.TB, command string) int {
+// ask sends a command and gives its answer.
+func (s *sink) ask(tb testing.TB, command string) int {
 	tb.Helper()
 	if _, err := fmt.Fprintln(s.commands, command); err != nil {
 		tb.Fatal(err)
@@ -112,8 +131,11 @@ func (s *sink) tell(tb testing.TB, command string) int {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return n - s.before
+	return n
 }
+
+// tell sends a command and gives the number of records since reset.
+func (s *sink) tell(tb testing.TB, command string) int { return s.ask(tb, command) - s.before }
 
 func (s *sink) reset(tb testing.TB) { s.before += s.tell(tb, "count") }
 

@@ -20,7 +20,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"google.golang.org/grpc"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
@@ -73,6 +72,7 @@ type agent struct {
 	*harness.Receiver
 	mu      sync.Mutex
 	changes []change
+	gaps    []authorGap
 }
 
 func (a *agent) told() []change {
@@ -83,26 +83,35 @@ func (a *agent) told() []change {
 
 func startAgent(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Member, password string) *agent {
 	t.Helper()
+	return startAgentWith(t, cluster, m, password, 8<<20)
+}
+
+func startAgentWith(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Member, password string, ring int) *agent {
+	t.Helper()
 	needRoot(t)
 	config := fmt.Sprintf(`
 endpoints: [%s]
 discover_members: false
+collection_interval: 100ms
 status: {enabled: false}
 watch: {scope: local, prefixes: [/load/]}
-ebpf: {mode: required, disk: {enabled: false}, events: {mode: none}, processes: {pids: [%d], rescan: 100ms}}
-`, m.ClientURL, m.PID())
+ebpf: {mode: required, disk: {enabled: false}, events: {mode: none}, ring_buffer_size: %d, processes: {pids: [%d], rescan: 100ms}}
+`, m.ClientURL, ring, m.PID())
 	if password != "" {
 		config += fmt.Sprintf("\nusername: root\npassword: %s\n", password)
 	}
 	if files := cluster.TLS(); files != nil {
 		config += fmt.Sprintf("\ntls: {ca_file: %s, cert_file: %s, key_file: %s}\n", files.CAFile, files.CertFile, files.KeyFile)
 	}
-	a := &agent{Receiver: harness.New(t, config, true, false)}
+	a := &agent{Receiver: harness.New(t, config, true, true)}
 	a.EachLog = func(lr plog.LogRecord) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		if c, ok := changeOf(lr); ok {
-			a.mu.Lock()
 			a.changes = append(a.changes, c)
-			a.mu.Unlock()
+		}
+		if g, ok := authorGapOf(lr); ok {
+			a.gaps = append(a.gaps, g)
 		}
 	}
 	a.Start(t)
@@ -360,9 +369,11 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 	// What the receivers say of themselves is true.
 	joined, without := int64(0), int64(0)
 	for _, a := range agents {
-		count := func(outcome string) int64 { return a.Counter("receiver_etcd_changes_signed", "outcome", outcome) }
-		joined, without = joined+count("joined"), without+count("missed")+count("untraced")
-		assert.EqualValues(t, len(want), count("joined")+count("elsewhere")+count("missed")+count("untraced"))
+		a.Stop(t) // which tells the last of it
+		of := a.coverage(t)
+		assert.EqualValues(t, len(want), sumOf(of))
+		joined, without = joined+of["joined"], without+of["missed"]+of["late"]+of["untraced"]
+		a.judgeGaps(t)
 	}
 	assert.EqualValues(t, unnamed, without)
 	told := 0
@@ -377,28 +388,4 @@ func (c *caller) learnPort(t *testing.T) {
 	t.Helper()
 	_, err := pb.NewKVClient(c.ClientConn).Range(t.Context(), &pb.RangeRequest{Key: []byte("/port"), Serializable: true})
 	require.NoError(t, err)
-}
-
-func TestChangesGoOnWithoutAuthorsWhereTracingHasEndedAndTheReceiverSaysSo(t *testing.T) {
-	cluster := harness.Start(t, "3.6", localcluster.Config{})
-	m := cluster.Members()[0]
-	a := startAgent(t, cluster, m, "")
-	write := func(n int) {
-		c := call(t, cluster, m, nil)
-		for i := range n {
-			_, err := pb.NewKVClient(c.ClientConn).Put(t.Context(), &pb.PutRequest{Key: fmt.Appendf(nil, "/load/%d", i)}, grpc.WaitForReady(true))
-			require.NoError(t, err)
-		}
-	}
-	write(100)
-	waitFor(t, "changes with their author", func() bool { return len(a.told()) == 100 })
-	require.NoError(t, m.Kill())
-	require.NoError(t, cluster.Restart(t.Context(), m)) // a process that the agent was not told to trace
-	write(50)
-	waitFor(t, "changes without", func() bool { return len(a.told()) == 150 })
-	for i, c := range a.told() {
-		require.Equal(t, i < 100, c.source == "request", "change %d: %+v", i, c)
-	}
-	count := func(outcome string) int64 { return a.Counter("receiver_etcd_changes_signed", "outcome", outcome) }
-	assert.Equal(t, []int64{100, 50, 0, 0}, []int64{count("joined"), count("untraced"), count("elsewhere"), count("missed")})
 }

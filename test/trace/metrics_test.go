@@ -259,7 +259,7 @@ func TestEachRequestCountsOnceInEveryMetric(t *testing.T) {
 
 	activeIsOfDurations(t, r.Metrics())
 	batches := r.Metrics()
-	assert.Equal(t, 12, areAsDeclared(t, batches[len(batches)-1].Metrics, false))
+	assert.Equal(t, 12, areAsDeclared(t, batches[len(batches)-1].Metrics, "(eBPF).", false))
 }
 
 // addUser makes a user with the prefix of its name.
@@ -318,9 +318,9 @@ func activeIsOfDurations(t *testing.T, batches []harness.MetricsBatch) {
 // ofPeers is how the metrics begin that only a cluster of several members has.
 const ofPeers = "etcd.network.peer."
 
-// areAsDeclared holds the metrics of this road against metadata.yaml: those of peers,
-// or the others. It gives how many there are.
-func areAsDeclared(t *testing.T, last pmetric.Metrics, peers bool) (seen int) {
+// areAsDeclared holds the metrics of a road against metadata.yaml: those of peers, or
+// the others. It gives how many there are.
+func areAsDeclared(t *testing.T, last pmetric.Metrics, road string, peers bool) (seen int) {
 	t.Helper()
 	text, err := os.ReadFile("../../metadata.yaml")
 	require.NoError(t, err)
@@ -332,7 +332,7 @@ func areAsDeclared(t *testing.T, last pmetric.Metrics, peers bool) (seen int) {
 	}
 	require.NoError(t, yaml.Unmarshal(text, &contract))
 	for name, is := range contract.Metrics {
-		if !strings.HasSuffix(is.Description, "(eBPF).") || strings.HasPrefix(name, ofPeers) != peers {
+		if !strings.HasSuffix(is.Description, road) || strings.HasPrefix(name, ofPeers) != peers {
 			continue
 		}
 		seen++

@@ -165,7 +165,7 @@ func TestBytesAreThoseThatEtcdCounts(t *testing.T) {
 	assert.LessOrEqual(t, sum["transmit"], after[3]*1.01, "what is known to be of a member is among what is of members")
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	assert.Equal(t, 4, areAsDeclared(t, tr.metrics, true))
+	assert.Equal(t, 4, areAsDeclared(t, tr.metrics, "(eBPF).", true))
 }
 
 var ssRTT = regexp.MustCompile(`\brtt:([0-9.]+)/`)
