@@ -191,7 +191,7 @@ static __always_inline void look(const struct sock *sk, struct follow *f, const 
 	f->established = 1;
 	name_of(task, f);
 	__u64 key = (__u64)sk;
-	bpf_map_update_elem(&followed, &key, f, BPF_NOEXIST);
+	bpf_map_update_elem(&followed, &key, f, BPF_ANY); /* the caller of one etcd may be another one that is traced since */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) /* meanwhile: ends has not found it */
 		bpf_map_delete_elem(&followed, &key);
 }

@@ -168,13 +168,13 @@ var samples = map[string]func(*Format, *Batch){
 		b.MemberReachable(n1, etcdclient.Endpoint{Scheme: "unix", Path: "/run/etcd.sock"}, time.Second)
 	},
 	"peer unreachable": func(_ *Format, b *Batch) {
-		b.PeerUnreachable(&PeerLink{n2.ID, n2.Name, netip.MustParseAddrPort("10.0.0.2:2380")}, metadata.AttributeEtcdNetworkEndNoAnswer, time.Unix(1700000000, 0))
+		b.PeerUnreachable(&PeerLink{n1.Name, n2.ID, n2.Name, netip.MustParseAddrPort("10.0.0.2:2380")}, metadata.AttributeEtcdNetworkEndNoAnswer, time.Unix(1700000000, 0))
 	},
 	"peer unreachable unnamed": func(_ *Format, b *Batch) {
-		b.PeerUnreachable(&PeerLink{ID: n2.ID}, metadata.AttributeEtcdNetworkEndOther, time.Unix(1700000000, 0))
+		b.PeerUnreachable(&PeerLink{From: n1.Name, ID: n2.ID}, metadata.AttributeEtcdNetworkEndOther, time.Unix(1700000000, 0))
 	},
 	"peer reachable": func(_ *Format, b *Batch) {
-		b.PeerReachable(&PeerLink{n2.ID, n2.Name, netip.MustParseAddrPort("[fd00::2]:2380")}, 12340*time.Millisecond)
+		b.PeerReachable(&PeerLink{n1.Name, n2.ID, n2.Name, netip.MustParseAddrPort("[fd00::2]:2380")}, 12340*time.Millisecond)
 	},
 	"version changed": func(_ *Format, b *Batch) { b.VersionChanged(n1, "3.5.35", "3.6.16") },
 	"sync wal": func(_ *Format, b *Batch) {

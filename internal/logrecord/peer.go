@@ -17,6 +17,7 @@ import (
 
 // PeerLink is what leads from the member that tells to another one.
 type PeerLink struct {
+	From    string // name of the member that tells
 	ID      uint64
 	Name    string
 	Address netip.AddrPort // where it listens for members; not valid: not known
@@ -62,10 +63,10 @@ func (b *Batch) PeerUnreachable(l *PeerLink, why metadata.AttributeEtcdNetworkEn
 	lr.SetTimestamp(pcommon.NewTimestampFromTime(since))
 	lr.Attributes().PutStr("etcd.network.end", why.String())
 	if why == metadata.AttributeEtcdNetworkEndNoAnswer {
-		b.say(lr, fmt.Appendf(b.scratch, "member %s does not answer what is sent to it", l))
+		b.say(lr, fmt.Appendf(b.scratch, "member %s does not answer %s", l, l.From))
 		return
 	}
-	s := fmt.Appendf(b.scratch, "no connection to member %s", l)
+	s := fmt.Appendf(b.scratch, "no connection from %s to member %s", l.From, l)
 	if text := endTexts[why]; text != "" {
 		s = append(append(s, ": "...), text...)
 	}
@@ -76,6 +77,6 @@ func (b *Batch) PeerUnreachable(l *PeerLink, why metadata.AttributeEtcdNetworkEn
 func (b *Batch) PeerReachable(l *PeerLink, after time.Duration) {
 	if lr, ok := b.peer(b.format.Events.EtcdPeerReachable, "etcd.peer.reachable", plog.SeverityNumberInfo, l); ok {
 		lr.Attributes().PutDouble("etcd.peer.unreachable_duration", after.Seconds())
-		b.say(lr, fmt.Appendf(b.scratch, "connected to member %s again after %s", l, after.Round(100*time.Millisecond)))
+		b.say(lr, fmt.Appendf(b.scratch, "%s is connected to member %s again after %s", l.From, l, after.Round(100*time.Millisecond)))
 	}
 }

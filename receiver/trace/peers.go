@@ -171,7 +171,7 @@ func (t *tracer) tellPeer(p *process, peer *peer, now time.Time, tell func(*logr
 	if t.outbox == nil {
 		return
 	}
-	l := &logrecord.PeerLink{ID: peer.id, Name: peer.name}
+	l := &logrecord.PeerLink{From: p.Name, ID: peer.id, Name: peer.name}
 	if len(peer.peers) > 0 {
 		l.Address = peer.peers[0]
 	}

@@ -36,7 +36,7 @@ func newLink(t *testing.T) *link {
 		resource: &resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()},
 		queue:    make(chan plog.Logs, 10), open: map[*process]*openBatch{}, lost: func(string, int64) {},
 	}
-	l.p.executable = &executable{}
+	l.p.executable, l.p.Name = &executable{}, "n1"
 	l.conn[0] = bpf.Connection{Role: bpf.RoleDialed, Socket: 1, Local: at("10.0.0.1:50000"), Remote: at("10.0.0.2:2380")}
 	l.conn[1] = bpf.Connection{Role: bpf.RoleAccepted, Socket: 2, Local: at("10.0.0.1:2380"), Remote: at("10.0.0.2:50000")}
 	l.tr.network.lookup = func(each func(*bpf.Record)) error {
@@ -89,8 +89,8 @@ func (l *link) passes(d time.Duration) (told []string) {
 }
 
 const (
-	silent = "member n2 at 10.0.0.2:2380 does not answer what is sent to it"
-	closed = "no connection to member n2 at 10.0.0.2:2380: the last one was closed"
+	silent = "member n2 at 10.0.0.2:2380 does not answer n1"
+	closed = "no connection from n1 to member n2 at 10.0.0.2:2380: the last one was closed"
 )
 
 func TestAPeerThatDoesNotAnswerIsLostAndFoundAgainWhenSomethingComes(t *testing.T) {
@@ -102,7 +102,7 @@ func TestAPeerThatDoesNotAnswerIsLostAndFoundAgainWhenSomethingComes(t *testing.
 	assert.Empty(t, l.passes(10*time.Second), "once")
 	l.conn[0].Received += 100
 	l.conn[1].Unanswered = 0
-	assert.Equal(t, []string{"connected to member n2 at 10.0.0.2:2380 again after 11.3s"}, l.passes(2*time.Second))
+	assert.Equal(t, []string{"n1 is connected to member n2 at 10.0.0.2:2380 again after 11.3s"}, l.passes(2*time.Second))
 }
 
 func TestAPeerOfWhichSomethingComesMeanwhileIsNotLost(t *testing.T) {
@@ -131,7 +131,7 @@ func TestAPeerIsLostWhenNoConnectionIsLeftAndNoneCanBeMade(t *testing.T) {
 	assert.EqualValues(t, 1, l.p.traffic[fromMember].failed)
 	l.conn[0].Error = 0
 	l.tell(0, bpf.ConnectionOpened)
-	assert.Equal(t, []string{"connected to member n2 at 10.0.0.2:2380 again after 1.3s"}, l.passes(time.Second))
+	assert.Equal(t, []string{"n1 is connected to member n2 at 10.0.0.2:2380 again after 1.3s"}, l.passes(time.Second))
 }
 
 func TestAPeerThatIsConnectedAnewAtOnceIsNotLost(t *testing.T) {
@@ -163,7 +163,7 @@ func TestAPeerThatIsDownWhenTracingBeginsIsTold(t *testing.T) {
 	l.close(0)
 	delete(l.p.peers, 2)
 	l.refused()
-	assert.Equal(t, []string{"no connection to member n2 at 10.0.0.2:2380"}, l.passes(2*time.Second))
+	assert.Equal(t, []string{"no connection from n1 to member n2 at 10.0.0.2:2380"}, l.passes(2*time.Second))
 }
 
 func TestWhoComesFromThePeersAddressIsNoProofThatItIsBack(t *testing.T) {

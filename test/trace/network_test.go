@@ -258,9 +258,8 @@ func TestEachConnectionIsCountedByHowItEnded(t *testing.T) {
 
 func TestAPeerThatIsKilledIsToldAndToldAgainWhenItIsBack(t *testing.T) {
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3})
-	settings := everythingOfNetworks(pids(cluster)[0], pids(cluster)[2])
-	tr := follow(t, cluster, settings, "")
-	tr.awaitTraced(t, pids(cluster)[0], pids(cluster)[2])
+	tr := follow(t, cluster, everythingOfNetworks(), "") // also the one that is killed, and again
+	tr.awaitTraced(t, pids(cluster)...)
 	gone := cluster.Members()[1]
 	id := fmt.Sprintf("%016x", gone.ID)
 	told := func(event string) (by []string) {
