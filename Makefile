@@ -28,7 +28,10 @@ ETCDS := $(ETCD_MINORS:%=.cache/etcd/%/etcd)
 ETCDS_TRACED := .cache/etcd/3.5-go1.19/etcd .cache/etcd/3.7-pie/etcd
 
 # What the suites find their programs by.
-TEST_ENV = OTELCOL_ETCD="$(CURDIR)/$(DISTRIBUTION)" ETCD_BIN_DIR="$(CURDIR)/.cache/etcd"
+TEST_ENV = OTELCOL_ETCD="$(CURDIR)/$(DISTRIBUTION)" ETCD_BIN_DIR="$(CURDIR)/.cache/etcd" VICTORIA_LOGS="$(CURDIR)/$(VICTORIA_LOGS)"
+
+# The backend of docs/audit-trail.md.
+VICTORIA_LOGS := .cache/victorialogs/victoria-logs
 
 # Modules that are checked. test/ is a module of its own, so that users of the receiver do not inherit what the suites
 # need. So is test/bench/, which is not here: the rival that it measures takes 20 CPU minutes to compile once.
@@ -64,7 +67,7 @@ test: ## Run all tests, with real etcds of every supported minor and the race de
 	$(call step,1/8,etcd 3.4 from Debian)
 	@tools/etcd/fetch-3.4.sh .cache/etcd/3.4
 	$(call step,2/8,etcd $(foreach minor,$(ETCD_MINORS) 3.5-go1.19,$(call etcd_version,$(minor))),$(ETCDS) $(ETCDS_TRACED))
-	$(call step,3/8,the collector distribution,$(DISTRIBUTION))
+	$(call step,3/8,the collector distribution and VictoriaLogs,$(DISTRIBUTION) $(VICTORIA_LOGS))
 	$(call step,4/8,generated code is up to date)
 	@MAKE="$(MAKE)" tools/check-generated.sh
 	$(call step,5/8,one collector release)
@@ -165,6 +168,11 @@ $(ETCDS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
 .cache/etcd/3.7-pie/etcd: tools/etcd/3.7/go.mod tools/etcd/3.7/go.sum
 	@tools/patiently.sh "building etcd $(call etcd_version,3.7) as a position independent executable (two minutes the first time)" \
 	  env CGO_ENABLED=0 go -C $(<D) build -buildmode=pie -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
+
+$(VICTORIA_LOGS): tools/victorialogs/go.mod tools/victorialogs/go.sum
+	@tools/patiently.sh "building VictoriaLogs from the Go module proxy (a minute the first time)" \
+	  env CGO_ENABLED=0 go -C $(<D) build -trimpath -ldflags "-s -w" -o ../../$(@D)/ tool
+	@touch $@
 
 .cache/kubernetes/kube-apiserver: tools/kubernetes/go.mod tools/kubernetes/go.sum
 	@tools/patiently.sh "building kube-apiserver from the Go module proxy (7 CPU minutes the first time)" \

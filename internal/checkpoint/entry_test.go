@@ -23,7 +23,6 @@ var nonsense = []struct {
 	{Position{Revision: 2, Fingerprint: &Fingerprint{Key: []byte("k")}}, "fingerprint of revision 0 at revision 2"},
 	{Position{Revision: 2, Fingerprint: &Fingerprint{Revision: -2, Key: []byte("k")}}, "fingerprint of revision -2 at revision 2"},
 	{Position{Revision: 2, Fingerprint: &Fingerprint{Revision: 3, Key: []byte("k")}}, "fingerprint of revision 3 at revision 2"},
-	{Position{Revision: 2, Fingerprint: &Fingerprint{Revision: 2}}, "fingerprint without a key"},
 	{Position{Revision: 2, Fingerprint: &Fingerprint{Revision: 2, Key: []byte("k"), Deleted: true, Value: 1}}, "fingerprint with the value of a deleted key"},
 	{Position{Revision: 2, Snapshot: &Snapshot{Next: []byte("k")}}, "snapshot of revision 0"},
 	{Position{Revision: 2, Snapshot: &Snapshot{Revision: -1}}, "snapshot of revision -1"},

@@ -25,7 +25,7 @@ type Position struct {
 type Fingerprint struct {
 	Revision int64  `json:"revision"`
 	Hash     Hex    `json:"hash"`    // of all changes of the prefix at Revision
-	Key      []byte `json:"key"`     // the last key changed at Revision
+	Key      []byte `json:"key"`     // the last key that was told, at Revision or before; empty if none was
 	Deleted  bool   `json:"deleted"` // whether Key was deleted there
 	Value    Hex    `json:"value"`   // hash of the value of Key there; 0 if it was deleted
 }
@@ -94,8 +94,6 @@ func (p Position) check() error {
 		switch {
 		case f.Revision < 1 || f.Revision > p.Revision:
 			return fmt.Errorf("fingerprint of revision %d at revision %d", f.Revision, p.Revision)
-		case len(f.Key) == 0:
-			return errors.New("fingerprint without a key")
 		case f.Deleted && f.Value != 0:
 			return errors.New("fingerprint with the value of a deleted key")
 		}

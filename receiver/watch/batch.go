@@ -59,12 +59,13 @@ type batch struct {
 	unsigned *unsigned // nil if nobody tells
 
 	// Of the revision that is being read; it is open until through reaches it.
-	revision    int64
-	subIndex    int
-	startLen    int
-	startBytes  int
-	print       checkpoint.Fingerprint
-	printedKeys []byte
+	revision   int64
+	subIndex   int
+	startLen   int
+	startBytes int
+	// print is of the open revision. Its key is that of the last change that is not left out, in this revision or before,
+	// since the checkpoint stores it: it has changed no more.
+	print checkpoint.Fingerprint
 }
 
 func (f *follower) newBatch() *batch {
@@ -73,6 +74,9 @@ func (f *follower) newBatch() *batch {
 	b := &batch{bounds: f.Batch, timer: timer, through: f.next - 1}
 	if f.Window != nil {
 		b.unsigned = &unsigned{}
+	}
+	if f.print != nil {
+		b.print.Key, b.print.Deleted, b.print.Value = slices.Clone(f.print.Key), f.print.Deleted, f.print.Value
 	}
 	return b
 }
@@ -114,7 +118,7 @@ func (b *batch) due() <-chan time.Time { return b.timer.C }
 func (b *batch) begin(revision int64) {
 	b.through = max(b.through, revision-1)
 	b.revision, b.subIndex, b.startLen, b.startBytes = revision, 0, b.len(), b.bytes()
-	b.print = checkpoint.Fingerprint{Revision: revision}
+	b.print.Revision, b.print.Hash = revision, 0
 	if b.first == 0 {
 		b.first = revision
 		b.timer.Reset(b.bounds.MaxDelay)
@@ -124,15 +128,22 @@ func (b *batch) begin(revision int64) {
 // end makes the revision that is being read whole.
 func (b *batch) end() { b.through = max(b.through, b.revision) }
 
-// add takes a change in. It leaves no record if it is left out or switched off; the
-// position moves past it all the same.
-func (b *batch) add(ev *logrecord.Event, identity uint64, left bool) (recorded bool) {
+// see takes a change into the fingerprint, also one that is excluded or was delivered before.
+func (b *batch) see(ev *logrecord.Event, identity uint64, excluded bool) {
 	b.print.Hash += checkpoint.Hex(identity)
+	if excluded {
+		return
+	}
+	b.print.Key = append(b.print.Key[:0], ev.KV.Key...)
 	b.print.Value, b.print.Deleted = checkpoint.Hex(identity), ev.Delete
 	if ev.Delete {
 		b.print.Value = 0
 	}
-	b.printedKeys = append(b.printedKeys[:0], ev.KV.Key...)
+}
+
+// add takes a change in. It leaves no record if it is left out or switched off; the
+// position moves past it all the same.
+func (b *batch) add(ev *logrecord.Event, identity uint64, left bool) (recorded bool) {
 	if recorded = !left && b.records.Change(ev, identity, b.subIndex); recorded {
 		b.unsigned.add(b.records.Len()-1, ev)
 	}
@@ -175,12 +186,14 @@ func (s *session) take(ctx context.Context, r *response, burst *burst, limit int
 			b.records = s.newRecords(min(s.Batch.MaxRecords, 1024))
 		}
 		b.records.Observed(now)
+		excluded := s.excluded(ev.KV.Key)
+		b.see(ev, identity, excluded)
 		if revision == s.part.revision && b.subIndex < s.part.changes {
 			b.add(ev, identity, true) // an earlier session delivered it
 			return nil
 		}
 		received++
-		if !b.add(ev, identity, s.excluded(ev.KV.Key)) {
+		if !b.add(ev, identity, excluded) {
 			filtered++
 		}
 		return nil
@@ -256,8 +269,8 @@ func (s *session) flush(ctx context.Context) error {
 	s.signed(ctx, batch)
 	if b.print.Revision != 0 {
 		print := b.print
-		print.Key = slices.Clone(b.printedKeys)
-		s.print, s.printGone, b.print = &print, false, checkpoint.Fingerprint{}
+		print.Key = slices.Clone(print.Key)
+		s.print, s.printGone, b.print.Revision = &print, false, 0
 	}
 	b.restart()
 	if b.through >= s.next {

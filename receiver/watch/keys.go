@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func (s *session) readKeys(ctx context.Context) error {
 		if !pages.next(answer) {
 			break
 		}
-		s.keys.Next = pages.first
+		s.keys.Next = s.past(pages.first)
 		s.moved(ctx)
 		sleep(ctx, took) // half of the time is the member's
 		if err := s.streams.Err(); err != nil {
@@ -111,6 +112,19 @@ func (s *session) keysCompacted() error {
 	s.Logger.Info("the revision of the existing keys was compacted before all were read; the rest is read at the present", zap.String("prefix", s.prefix), zap.Int64("revision", s.keys.Revision))
 	s.keys.Revision = 0
 	return errReopen
+}
+
+// past moves a key behind those that are excluded: nothing of their names is stored.
+func (f *follower) past(key []byte) []byte {
+	for _, prefix := range f.Exclude {
+		if bytes.HasPrefix(key, []byte(prefix)) {
+			if _, end := keyRange(prefix); !isEnd(end) {
+				return end
+			}
+			return []byte(prefix) // nothing comes after them; they are read again
+		}
+	}
+	return key
 }
 
 // tell delivers the keys of one page, in batches.

@@ -83,6 +83,9 @@ func (f *follower) restore() {
 	f.identify(uint64(stored.ClusterID))
 	f.planned, f.owed = false, restoredGap(stored.Owed)
 	f.next, f.print, f.keys = stored.Revision+1, stored.Fingerprint, stored.Snapshot
+	if f.print != nil && f.excluded(f.print.Key) { // since the last run
+		f.print.Key, f.print.Deleted, f.print.Value = nil, false, 0
+	}
 }
 
 // save stores the position. While that fails the stream goes on, since waiting

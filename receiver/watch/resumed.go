@@ -79,6 +79,11 @@ func (s *session) compactedTo(ctx context.Context, revision int64) (bool, error)
 // was delivered, or have changed since.
 func (s *session) compare(ctx context.Context) error {
 	want := s.print
+	if len(want.Key) == 0 {
+		s.Logger.Info("whether the history is still the one that was followed cannot be told: the last delivered change is compacted, and all before it were excluded", zap.String("prefix", s.prefix), zap.Int64("revision", want.Revision))
+		s.printGone = true
+		return errReopen
+	}
 	limited, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	answer, err := s.conn.Range(limited, &pb.RangeRequest{Key: want.Key})

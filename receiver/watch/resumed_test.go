@@ -14,6 +14,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/checkpoint"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 )
 
 // Range answers with the one key that the fake store has, or with none.
@@ -108,6 +111,33 @@ func TestWhereTheLastChangeIsCompactedTheStateOfItsKeyTells(t *testing.T) {
 			}
 			assert.Equal(t, []int64{0, 6, next}, fake.asked())
 		})
+	}
+}
+
+// The checkpoint stores the fingerprint, and the first key that is not read yet.
+func TestWhatIsRememberedHasNoNameThatIsExcluded(t *testing.T) {
+	s := follow(t, Bounds{MaxRecords: 100, MaxBytes: 1 << 20, MaxDelay: time.Hour}, batches(&[][]int64{}))
+	remembers := func(revision int64, key string, at int64, then ...*mvccpb.Event) {
+		t.Helper()
+		require.NoError(t, s.takeEvents(t, then))
+		require.NoError(t, s.flush(context.Background()))
+		assert.Equal(t, revision, s.print.Revision)
+		assert.Equal(t, key, string(s.print.Key))
+		if at > 0 {
+			kv := events(at, key)[0].Kv
+			ev := logrecord.Event{KV: keyValue(kv)}
+			assert.Equal(t, checkpoint.Hex(ev.Identity()), s.print.Value)
+		}
+	}
+	remembers(5, "", 0, events(5, "/skip/a")...)
+	remembers(6, "a", 6, events(6, "a")...)
+	remembers(7, "a", 6, events(7, "/skip/b")...)
+	remembers(8, "b", 8, events(8, "/skip/c", "b", "/skip/d")...)
+	s.pending = s.newBatch()
+	remembers(9, "b", 8, events(9, "/skip/b")...)
+
+	for key, want := range map[string]string{"a": "a", "/skip": "/skip", "/skip/a\x00": "/skip0"} {
+		assert.Equal(t, want, string(s.past([]byte(key))))
 	}
 }
 

@@ -4,7 +4,6 @@
 package cluster
 
 import (
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -18,29 +17,6 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
-// hasWithin looks for a part of a value: as it is, and in base64 wherever it may
-// begin there.
-func (o *watchOutput) hasWithin(part string) bool {
-	for shift := range 3 {
-		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + part + "xx"))
-		if text, _ := o.has(encoded[4 : len(encoded)-8]); text {
-			return true
-		}
-	}
-	text, _ := o.has(part)
-	return text
-}
-
-// kubernetesSecret is a Secret with a needle in its data, and in the annotation in
-// which kubectl apply repeats all of it.
-func kubernetesSecret(needle string, protobuf bool) string {
-	data := base64.StdEncoding.EncodeToString([]byte(needle))
-	if protobuf {
-		return fmt.Sprintf("k8s\x00\x0a\x0c\x0a\x02v1\x12\x06Secret\x12%c%s\x1a\x00\"\x00", rune(len(needle)), needle)
-	}
-	return fmt.Sprintf(`{"apiVersion":"v1","data":{"password":%q},"kind":"Secret","metadata":{"annotations":{"last-applied":"{\"stringData\":{\"password\":%q}}"},"name":"s","namespace":"default"},"stringData":{"password":%q}}`, data, needle, needle)
-}
-
 func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
@@ -49,7 +25,7 @@ func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 		var needles []string
 		secret := func(protobuf bool) string {
 			needles = append(needles, fmt.Sprintf("needle-%03d-in-a-secret", len(needles)))
-			return kubernetesSecret(needles[len(needles)-1], protobuf)
+			return harness.KubernetesSecret(needles[len(needles)-1], protobuf)
 		}
 		keys := []string{
 			"/registry/secrets/default/s", "/kubernetes.io/secrets/default/s", "/openshift.io/secrets/default/s",
@@ -106,7 +82,7 @@ func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 		everywhere("/last", watchPut(t, client, "/last", "hay again"))
 
 		for i, r := range receivers {
-			assert.True(t, outputs[i].hasWithin("hay that anybody may see"), "the search finds what is shown")
+			assert.True(t, outputs[i].shows("hay that anybody may see"), "the search finds what is shown")
 			arrived := map[string]int{}
 			for _, change := range watchChanges(r) {
 				arrived[change.key]++
@@ -118,9 +94,9 @@ func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 			}
 			require.Len(t, needles, 3*2*len(keys))
 			for _, needle := range needles {
-				assert.False(t, outputs[i].hasWithin(needle), "%s: %s", configs[i], needle)
+				assert.False(t, outputs[i].shows(needle), "%s: %s", configs[i], needle)
 			}
-			assert.False(t, outputs[i].hasWithin("last-applied"), "nothing else of the values either")
+			assert.False(t, outputs[i].shows("last-applied"), "nothing else of the values either")
 			for _, entry := range r.Log.All() {
 				assert.NotContains(t, fmt.Sprint(entry.Message, entry.ContextMap()), "needle-", "the receiver's own log")
 			}

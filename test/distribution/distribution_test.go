@@ -32,32 +32,19 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// program is the path of the distribution. In CI it must be there.
-func program(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("OTELCOL_ETCD")
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("the distribution is not at OTELCOL_ETCD (%q), and CI must skip nothing", path)
-		}
-		t.Skipf("the distribution is not at OTELCOL_ETCD (%q): run `make build`", path)
-	}
-	return path
-}
-
 // validate runs the program's own check of a configuration file.
 func validate(t *testing.T, file string, env ...string) (output string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, program(t), "validate", "--config", file)
+	command := exec.CommandContext(ctx, harness.Distribution(t), "validate", "--config", file)
 	command.Env = append(os.Environ(), env...)
 	out, err := command.CombinedOutput()
 	return string(out), err
 }
 
 func TestDistributionAcceptsEveryExample(t *testing.T) {
-	program(t)
+	harness.Distribution(t)
 	examples, err := filepath.Glob("../../examples/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, examples)
@@ -75,14 +62,14 @@ func TestDistributionAcceptsEveryExample(t *testing.T) {
 			output, err := validate(t, example,
 				"ETCD_PKI="+pki, "ETCD_CA_FILE="+files.CAFile, "ETCD_CERT_FILE="+files.CertFile, "ETCD_KEY_FILE="+files.KeyFile,
 				"ETCD_USERNAME=otel", "ETCD_PASSWORD=secret", "CLUSTER_NAME=test", "K8S_NODE_NAME=node-1",
-				"OTLP_ENDPOINT=localhost:4317", "OTELCOL_ETCD_STATE="+t.TempDir())
+				"OTLP_ENDPOINT=localhost:4317", "OTLP_HTTP_ENDPOINT=http://localhost:4318", "OTELCOL_ETCD_STATE="+t.TempDir())
 			assert.NoError(t, err, output)
 		})
 	}
 }
 
 func TestDistributionRefusesABadConfigurationWithAReasonAndARemedy(t *testing.T) {
-	program(t)
+	harness.Distribution(t)
 	for name, tc := range map[string]struct{ receiver, want string }{
 		"unknown key":       {"{endpoint: 'http://localhost:2379'}", `unknown key "endpoint"; did you mean "endpoints"?`},
 		"misspelt key":      {"{watch: {prefixs: [/a]}}", `unknown key "watch.prefixs"; did you mean "watch.prefixes"?`},
@@ -155,7 +142,7 @@ func (r *received) has(event, metric string) bool {
 }
 
 func TestDistributionSendsChangesAndMetricsAndEndsInOrder(t *testing.T) {
-	path := program(t)
+	path := harness.Distribution(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{})
 	got := received{metrics: map[string]bool{}}
 	sink, err := otlpsink.Start(otlpsink.Config{OnLogs: got.takeLogs, OnMetrics: got.takeMetrics})

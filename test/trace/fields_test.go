@@ -44,7 +44,7 @@ func operations(names ...string) func(*asked) bool {
 var exceptions = []*exception{
 	{
 		"user.name", "of a request on a stream: it is told as it begins, before etcd looks for its user; of watches after the first of a stream it is told",
-		operations("watch_create", "lease_keep_alive", "snapshot", "range_stream"),
+		operations("watch_create", "lease_keep_alive", "range_stream"),
 	},
 	{
 		"user.name", "of the end of a stream",

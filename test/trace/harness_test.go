@@ -120,7 +120,7 @@ func (tr *tracing) followAt(t *testing.T, client *etcdclient.Cluster, settings t
 		Settings: settings, Cluster: client, Logger: zap.New(core),
 		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true, Version: "test"},
 		Resource: &resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()},
-		Builder:  metadata.NewMetricsBuilder(metadata.DefaultMetricsBuilderConfig(), receivertest.NewNopSettings(metadata.Type)),
+		Builder:  metadata.NewMetricsBuilder(metadata.NewDefaultMetricsBuilderConfig(), receivertest.NewNopSettings(metadata.Type)),
 		Logs:     tr.consume,
 		Metrics:  tr.consumeMetrics,
 		Lost:     tr.countLost,
