@@ -44,7 +44,6 @@ type etcdBinary struct {
 	TlsInfo       uint64
 	Deadline      uint64
 	PlainError    uint64
-	Wrapper       [4]uint64
 	PeerAuth      uint16
 	TlsPeers      uint16
 	Subject       uint16
@@ -58,13 +57,6 @@ type etcdBinary struct {
 	WatchStream   uint16
 	Watchers      uint16
 	Operation     uint16
-	PutKey        uint16
-	PutValue      uint16
-	PutLease      uint16
-	RangeKey      uint16
-	RangeEnd      uint16
-	DeleteKey     uint16
-	DeleteEnd     uint16
 	TxnSuccess    uint16
 	TxnFailure    uint16
 	TxnSucceeded  uint16
@@ -84,7 +76,7 @@ type etcdBinary struct {
 	Layout        uint8
 	EntryWrapped  uint8
 	Reserved      [2]uint8
-	_             [4]byte
+	_             [2]byte
 }
 
 type etcdCounter uint32
@@ -167,6 +159,10 @@ type etcdOperation struct {
 	NumberSize uint8
 	CountSize  uint8
 	AnswerSize uint8
+	KeySize    uint8
+	EndSize    uint8
+	ValueSize  uint8
+	_          [1]byte
 	Key        uint16
 	End        uint16
 	Value      uint16
@@ -174,7 +170,8 @@ type etcdOperation struct {
 	Header     uint16
 	Count      uint16
 	Answer     uint16
-	Reserved   uint16
+	Reserved   uint8
+	_          [1]byte
 }
 
 type etcdOperationKey struct {

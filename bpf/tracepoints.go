@@ -33,7 +33,7 @@ func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, n
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
 	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	if err != nil {
-		return nil, err
+		return nil, whyNot(err)
 	}
 	defer all.Close() // links keep their programs
 	var links []link.Link
