@@ -72,15 +72,24 @@ func TestEveryOperationIsTracedAsItWasAskedAndAnswered(t *testing.T) {
 // client knows.
 func (p *proof) compare(t *testing.T, how cell) {
 	cluster := harness.Start(t, how.build, localcluster.Config{TLS: how.tls, ExtraArgs: []string{"--bcrypt-cost=4"}})
-	member := cluster.Members()[0]
 	password := ""
 	if how.auth {
 		require.NoError(t, cluster.EnableAuth(t.Context(), rootPassword))
 		password = rootPassword
 	}
 	tr := follow(t, cluster, everything(pids(cluster)...), password)
-	tr.awaitTraced(t, member.PID())
+	tr.awaitTraced(t, pids(cluster)...)
+	asked, threads := tr.play(t, cluster, how)
+	tr.stop()
+	assert.Empty(t, tr.Lost())
+	p.judge(t, how, asked, mine(tr.Records(), asked), threads)
+}
 
+// play plays the script and gives what was asked, and the threads of etcd. No more
+// can be written after it.
+func (tr *tracing) play(t *testing.T, cluster *localcluster.Cluster, how cell) ([]*asked, map[int64]bool) {
+	t.Helper()
+	member := cluster.Members()[0]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var b book
@@ -103,10 +112,7 @@ func (p *proof) compare(t *testing.T, how cell) {
 
 	last := b.all[len(b.all)-1]
 	waitFor(t, "the last record", func() bool { return slices.ContainsFunc(tr.Records(), last.isIn) })
-	threads := threadsOf(t, member.PID())
-	tr.stop()
-	assert.Empty(t, tr.Lost())
-	p.judge(t, how, b.all, mine(tr.Records(), b.all), threads)
+	return b.all, threadsOf(t, member.PID())
 }
 
 // awaitUsers returns when the users of requests are told.
