@@ -57,12 +57,15 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 		proveRung(t, &proven{BTF: true}, everything())
 	})
 	t.Run("probes by perf", func(t *testing.T) {
+		if features.HaveBPFLinkUprobeMulti() != nil {
+			t.Skip("this kernel has no other way, as was shown")
+		}
 		settings := everything()
 		settings.PerfUprobes = true
 		proveRung(t, &proven{Rung: "probes by perf", BTF: true}, settings)
 	})
 	t.Run("without BTF", func(t *testing.T) {
-		again := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+strings.SplitN(t.Name(), "/", 2)[0]+"$", "-test.v")
+		again := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+strings.SplitN(t.Name(), "/", 2)[0]+"$", "-test.v", "-test.timeout=10m")
 		again.Env = append(os.Environ(), withoutBTF+"=1")
 		again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 		out, err := again.CombinedOutput()
@@ -123,7 +126,7 @@ func namedApart(t *testing.T) string {
 // requests.
 func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *proven) int {
 	t.Helper()
-	const clients, each = 4, 150
+	const clients, each = 4, 100
 	var before disk
 	if p.BTF {
 		before = e.settled()
@@ -154,7 +157,7 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 	})
 	assert.ElementsMatch(t, slices.Concat(asked...), told)
 	if p.BTF {
-		agree(t, e.settled().since(before))
+		countsAgree(t, e.settled().since(before))
 		p.Syncs = "all"
 	} else {
 		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no BTF")
