@@ -336,7 +336,7 @@ static __always_inline void on_served(struct pt_regs *ctx)
 #if defined(__TARGET_ARCH_x86)
 		s.response = take_word(GO_SP(ctx) + 16);
 #else
-		s.response = ctx->regs[10];
+		s.response = GO_REG10(ctx);
 #endif
 	} else {
 		s.ctx = GO_REG1(ctx);
@@ -350,9 +350,9 @@ static __always_inline void on_served(struct pt_regs *ctx)
 		s.request = stack[1];
 		s.response = stack[3];
 #else
-		s.request_type = ctx->regs[8];
-		s.request = ctx->regs[9];
-		s.response = ctx->regs[11];
+		s.request_type = GO_REG8(ctx);
+		s.request = GO_REG9(ctx);
+		s.response = GO_REG11(ctx);
 #endif
 	}
 	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
