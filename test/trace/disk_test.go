@@ -24,6 +24,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
+	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
 // syncingEtcd is an etcd that syncs, is traced, and is left alone by others.
@@ -97,6 +98,15 @@ func (d disk) since(before disk) disk {
 	}
 }
 
+// restful is how long a disk is at rest between two syncs that belong together.
+var restful = 500 * time.Millisecond
+
+func init() {
+	if guest.Inside() {
+		restful = 2 * time.Second
+	}
+}
+
 // settled waits until nothing is synced any more.
 func (e *syncingEtcd) settled() disk {
 	e.t.Helper()
@@ -104,7 +114,7 @@ func (e *syncingEtcd) settled() disk {
 	waitFor(e.t, "a disk at rest", func() bool {
 		before := last
 		last = e.look()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(restful)
 		return last == before && last == e.look()
 	})
 	return last

@@ -96,10 +96,10 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	e := &syncingEtcd{t: t, member: cluster.Members()[0], tracing: tr}
 	n := proveMixed(t, e, cluster, p)
 	p.Lifecycle = proveLifecycle(t, e, p)
-	how := cell{build: "3.6"}
+	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
 	asked, threads := tr.play(t, cluster, how)
 	tr.stop()
-	newProof().judge(t, how, asked, mine(tr.Records(), asked), threads)
+	newProof().judge(t, how, asked, mine(tr.Records()[known:], asked), threads)
 	assert.Empty(t, tr.Lost())
 	waitFor(t, "the kernel to be as it was", func() bool { return assert.ObjectsAreEqual(before, left(t)) })
 	if t.Failed() {
