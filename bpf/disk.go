@@ -74,8 +74,8 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 		return nil, err
 	}
 	for _, name := range []string{diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters} {
-		m, err := ebpf.NewMap(d.spec.Maps[name])
-		if err != nil {
+		var m *ebpf.Map
+		if err = withMemory(func() (err error) { m, err = ebpf.NewMap(d.spec.Maps[name]); return err }); err != nil {
 			return nil, fmt.Errorf("map %s: %w", name, err)
 		}
 		d.maps[name] = m

@@ -7,7 +7,6 @@ package bpf
 
 import (
 	"errors"
-	"io/fs"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -28,7 +27,7 @@ var (
 // memory which this process has locked, of which 64 KiB are usual.
 func withMemory(load func() error) error {
 	err := load()
-	if !errors.Is(err, fs.ErrPermission) {
+	if !errors.Is(err, unix.EPERM) {
 		return err
 	}
 	var limit unix.Rlimit
