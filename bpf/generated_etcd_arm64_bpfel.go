@@ -299,6 +299,7 @@ const (
 	etcdMapCounters             = "counters"
 	etcdMapDistributions        = "distributions"
 	etcdMapLost                 = "lost"
+	etcdMapNowhere              = "nowhere"
 	etcdMapOperations           = "operations"
 	etcdMapProcesses            = "processes"
 	etcdMapRecords              = "records"
@@ -323,6 +324,7 @@ const (
 	etcdVarBounds               = "bounds"
 	etcdVarSampleBelow          = "sample_below"
 	etcdVarSlowRequest          = "slow_request"
+	etcdVarTailCall             = "tail_call"
 	etcdVarTellApplied          = "tell_applied"
 	etcdVarTellAppliedOperation = "tell_applied_operation"
 	etcdVarTellCounter          = "tell_counter"
@@ -406,6 +408,7 @@ type etcdMapSpecs struct {
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
 	Distributions *ebpf.MapSpec `ebpf:"distributions"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
+	Nowhere       *ebpf.MapSpec `ebpf:"nowhere"`
 	Operations    *ebpf.MapSpec `ebpf:"operations"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
@@ -420,6 +423,7 @@ type etcdVariableSpecs struct {
 	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
 	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
 	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
+	TailCall             *ebpf.VariableSpec `ebpf:"tail_call"`
 	TellApplied          *ebpf.VariableSpec `ebpf:"tell_applied"`
 	TellAppliedOperation *ebpf.VariableSpec `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.VariableSpec `ebpf:"tell_counter"`
@@ -459,6 +463,7 @@ type etcdMaps struct {
 	Counters      *ebpf.Map `ebpf:"counters"`
 	Distributions *ebpf.Map `ebpf:"distributions"`
 	Lost          *ebpf.Map `ebpf:"lost"`
+	Nowhere       *ebpf.Map `ebpf:"nowhere"`
 	Operations    *ebpf.Map `ebpf:"operations"`
 	Processes     *ebpf.Map `ebpf:"processes"`
 	Records       *ebpf.Map `ebpf:"records"`
@@ -474,6 +479,7 @@ func (m *etcdMaps) Close() error {
 		m.Counters,
 		m.Distributions,
 		m.Lost,
+		m.Nowhere,
 		m.Operations,
 		m.Processes,
 		m.Records,
@@ -489,6 +495,7 @@ type etcdVariables struct {
 	Bounds               *ebpf.Variable `ebpf:"bounds"`
 	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
 	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
+	TailCall             *ebpf.Variable `ebpf:"tail_call"`
 	TellApplied          *ebpf.Variable `ebpf:"tell_applied"`
 	TellAppliedOperation *ebpf.Variable `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.Variable `ebpf:"tell_counter"`

@@ -30,7 +30,7 @@ const patience = 10 * time.Minute
 // its own text, as it does when a tracepoint is switched on, hangs now and then.
 var emulators = map[string][]string{
 	"amd64": {"qemu-system-x86_64", "-M", "q35", "-cpu", "max"},
-	"arm64": {"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57"}, // `max` is several times slower
+	"arm64": {"qemu-system-aarch64", "-M", "virt", "-cpu", "neoverse-n1"}, // `max` is several times slower
 }
 
 // The kernel's command line. no_timer_check: on a busy host the kernel thinks that
