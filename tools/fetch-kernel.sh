@@ -51,17 +51,17 @@ fetch() { # kernel
   done
   image=$(find "$tree" -type f -name 'vmlinuz*' | head -1)
   mkdir -p "$folder/$1"
-  echo "${package#linux-image-}" >"$folder/$1/version"
   # What the machine needs for a disk with an ext4.
   mkdir -p "$folder/$1/modules"
   find "$tree" -type f -regextype posix-extended -regex '.*/(ext4|jbd2|mbcache|crc16|crc32(c[a-z_-]*|_generic)?|libcrc32c|virtio(_(ring|pci[a-z_]*|mmio|blk))?)\.ko(\.xz)?' \
     -exec mv -t "$folder/$1/modules" {} +
   find "$folder/$1/modules" -name '*.xz' -exec xz -d {} +
   mv "$image" "$folder/$1/vmlinuz"
+  echo "${package#linux-image-}" >"$folder/$1/version"
 }
 
 for kernel; do
-  [ -e "$folder/$kernel/vmlinuz" ] && continue
+  [ -e "$folder/$kernel/version" ] && continue
   # In a condition bash would go on after a command that fails.
   set +e
   (set -e; fetch "$kernel")
