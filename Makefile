@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # A checkout that is no plain clone has no version that Go could stamp.
 export GOFLAGS ?= -buildvcs=false
 
-# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m; make soak SOAK=2h.
+# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m; make soak SOAK=2h; make test-kernels KERNELS=6.1-arm64 UPDATE=1.
 FOR ?= 0
 MEMBERS ?= 3
 KEEP ?=
@@ -26,6 +26,11 @@ ETCD_MINORS := 3.5 3.6 3.7
 ETCDS := $(ETCD_MINORS:%=.cache/etcd/%/etcd)
 # What test/trace reads besides: code of an old compiler, and code that has no fixed place.
 ETCDS_TRACED := .cache/etcd/3.5-go1.19/etcd .cache/etcd/3.7-pie/etcd
+
+# What Debian has, as a cloud kernel. The archive goes on: what it has no more is left out, with a line that says so.
+KERNELS ?= $(foreach series,5.10 6.1 6.12 newest,$(series)-amd64 $(series)-arm64)
+KERNEL_ARCHS = $(sort $(patsubst %-amd64,amd64,$(filter %-amd64,$(KERNELS))) $(patsubst %-arm64,arm64,$(filter %-arm64,$(KERNELS))))
+UPDATE ?=
 
 # What the suites find their programs by.
 TEST_ENV = OTELCOL_ETCD="$(CURDIR)/$(DISTRIBUTION)" ETCD_BIN_DIR="$(CURDIR)/.cache/etcd" VICTORIA_LOGS="$(CURDIR)/$(VICTORIA_LOGS)"
@@ -61,6 +66,13 @@ run: ## Start an etcd cluster, a workload and the collector, and show what it se
 build: ## Build the collector distribution, _build/otelcol-etcd.
 	$(call step,1/1,the collector distribution,$(DISTRIBUTION))
 
+.PHONY: build-arm64
+build-arm64: ## Build it for Linux on arm64, _build/otelcol-etcd-arm64.
+	$(call step,1/2,its source,$(DISTRIBUTION))
+	$(call step,2/2,the collector distribution for arm64)
+	@tools/patiently.sh "compiling for arm64 takes three CPU minutes the first time" \
+	  env CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go -C _build build -tags "$$(sed -n "s/.*build_tags: //p" builder-config.yaml)" -trimpath -ldflags "-s -w" -o otelcol-etcd-arm64 .
+
 ##@ Check
 .PHONY: test
 test: ## Run all tests, with real etcds of every supported minor and the race detector.
@@ -82,6 +94,26 @@ test: ## Run all tests, with real etcds of every supported minor and the race de
 	@# -count=1: Go does not see that a program under test, or an example, has changed.
 	@race=$$(tools/race-flag.sh); cd test && \
 	  "$(CURDIR)/tools/patiently.sh" "real clusters, a quarter of an hour" env $(TEST_ENV) go test -count=1 -timeout 40m $$race ./...
+
+.PHONY: test-kernels
+test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu (KERNELS="5.10-amd64 6.12-arm64").
+	$(call step,1/4,qemu and kernels)
+	@tools/need-qemu.sh
+	@tools/fetch-kernel.sh .cache/kernels $(KERNELS)
+	$(call step,2/4,etcd $(call etcd_version,3.6) for $(KERNEL_ARCHS),$(KERNEL_ARCHS:%=.cache/kernels/etcd-%/etcd))
+	$(call step,3/4,the tests as a static program)
+	@for arch in $(KERNEL_ARCHS); do tools/patiently.sh "compiling for $$arch takes two minutes the first time" \
+	  env CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go -C test test -c -ldflags "-s -w" -o "$(CURDIR)/.cache/kernels/trace-$$arch.test" ./trace; done
+	$(call step,4/4,kernels $(KERNELS))
+	@cd test && "$(CURDIR)/tools/patiently.sh" "two machines at a time" env KERNELS="$(KERNELS)" KERNELS_DIR="$(CURDIR)/.cache/kernels" \
+	  go test -count=1 -timeout 30m -v ./kernels $(if $(UPDATE),-update)
+
+.PHONY: cross
+cross: ## Compile the receiver and its tests for other systems and architectures.
+	@for target in linux/arm64 darwin/arm64 windows/amd64; do \
+	  tools/patiently.sh "$$target (two CPU minutes the first time)" env CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...; done
+	@cd test && for target in linux/arm64:./... darwin/arm64:./cluster windows/amd64:./cluster; do system=$${target%%:*}; \
+	  "$(CURDIR)/tools/patiently.sh" "the suites on $$system" env CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet $${target#*:}; done
 
 .PHONY: lint
 lint: ## Check format (gofumpt), go vet and staticcheck.
@@ -173,6 +205,10 @@ $(VICTORIA_LOGS): tools/victorialogs/go.mod tools/victorialogs/go.sum
 	@tools/patiently.sh "building VictoriaLogs from the Go module proxy (a minute the first time)" \
 	  env CGO_ENABLED=0 go -C $(<D) build -trimpath -ldflags "-s -w" -o ../../$(@D)/ tool
 	@touch $@
+
+.cache/kernels/etcd-%/etcd: tools/etcd/3.6/go.mod tools/etcd/3.6/go.sum
+	@tools/patiently.sh "building etcd $(call etcd_version,3.6) for $* (about a minute the first time)" \
+	  env CGO_ENABLED=0 GOOS=linux GOARCH=$* go -C $(<D) build -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
 
 .cache/kubernetes/kube-apiserver: tools/kubernetes/go.mod tools/kubernetes/go.sum
 	@tools/patiently.sh "building kube-apiserver from the Go module proxy (7 CPU minutes the first time)" \

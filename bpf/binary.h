@@ -24,7 +24,6 @@ struct binary {
 	__u64 tls_info;	   /* credentials.TLSInfo */
 	__u64 deadline;    /* context.deadlineExceededError */
 	__u64 plain_error; /* *errors.errorString */
-	__u64 wrapper[4];  /* of a transaction's operation: put, range, delete, txn */
 	__u16 peer_auth;   /* peer.Peer.AuthInfo */
 	__u16 tls_peers;   /* credentials.TLSInfo.State.PeerCertificates */
 	__u16 subject;	   /* x509.Certificate.Subject.CommonName */
@@ -35,7 +34,6 @@ struct binary {
 	__u16 watch_stream; /* v3rpc.serverWatchStream.gRPCStream */
 	__u16 watchers;	    /* v3rpc.serverWatchStream.watchStream */
 	__u16 operation;    /* RequestOp.Request */
-	__u16 put_key, put_value, put_lease, range_key, range_end, delete_key, delete_end;
 	__u16 txn_success, txn_failure, txn_succeeded, txn_responses;
 	__u16 response_op, deleted; /* ResponseOp.Response, DeleteRangeResponse.Deleted */
 	__u16 entry_header, entry_put, entry_delete, entry_txn, entry_revoke, entry_grant; /* InternalRaftRequest */
@@ -46,19 +44,20 @@ struct binary {
 	__u8 reserved[2];
 };
 
-/* A kind of request. */
+/* A kind of request, or of an operation in a transaction. */
 struct operation {
 	__u8 code;
 	__u8 emit;	/* 1: a record for each; else only for what fails, is slow or is sampled */
 	__u8 txn;
 	__u8 number_size, count_size, answer_size; /* 8, 4 or 1 bytes; 24: a slice, its length */
+	__u8 key_size, end_size, value_size;	   /* of an operation in a transaction: 16, or 0 if it has none */
 	__u16 key, end, value, number; /* in the request; key and end: slice or string; of value only the length is read */
 	__u16 header, count, answer;   /* in the response */
-	__u16 reserved;
+	__u8 reserved;
 };
 
 struct operation_key {
-	__u64 type; /* of the request, as linked: a pointer type */
+	__u64 type; /* of the request, or of what wraps the operation, as linked: a pointer type */
 	__u32 binary;
 	__u32 reserved;
 };

@@ -45,16 +45,26 @@ static __always_inline bool held_back(struct bio *bio)
 /* (bio), in the context of who asks for it; block_rq_issue may come from a thread of the kernel. */
 #define OPERATION 0xff
 #define WRITE 1
-static __always_inline void handed(struct bio *bio)
+static __always_inline void handed(struct bio *bio, struct gendisk *to)
 {
 	if ((bio->bi_opf & OPERATION) != WRITE || held_back(bio))
 		return;
-	struct gendisk *to = bio->bi_bdev->bd_disk;
 	__u32 device = DEVICE(to->major, to->first_minor), *disk = bpf_map_lookup_elem(&disks, &device);
 	if (disk)
 		count_writer(*disk, 0, bio->bi_iter.bi_size);
 }
-TRACEPOINT(block_bio_queue, handed((void *)ctx[0]))
+
+static __always_inline void queued(struct bio *bio) { handed(bio, bio->bi_bdev->bd_disk); }
+TRACEPOINT(block_bio_queue, queued((void *)ctx[0]))
+
+/* (queue, bio), before 5.11 */
+SEC("tp_btf/block_bio_queue")
+int block_bio_queue_of_queue(__u64 *ctx)
+{
+	struct bio *bio = (void *)ctx[1];
+	handed(bio, ((struct bio___with_disk *)bio)->bi_disk);
+	return 0;
+}
 
 /* All system calls of the host, (registers, number) and (registers, result): for file systems without tracepoints of their
  * own. Where there are some too, these are inside, and end what began there. */

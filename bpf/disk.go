@@ -48,6 +48,8 @@ var (
 	ext4Writes = []string{diskProgExt4DaWriteEnd, diskProgExt4WriteEnd}
 	diskWrites = []string{diskProgBlockBioQueue}
 	callSyncs  = []string{diskProgSysEnter, diskProgSysExit}
+
+	oldDiskWrites = []string{diskProgBlockBioQueueOfQueue} // before 5.11
 )
 
 // FollowDisk attaches what costs nobody anything who does not write to etcd's
@@ -72,8 +74,8 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 		return nil, err
 	}
 	for _, name := range []string{diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters} {
-		m, err := ebpf.NewMap(d.spec.Maps[name])
-		if err != nil {
+		var m *ebpf.Map
+		if err = withMemory(func() (err error) { m, err = ebpf.NewMap(d.spec.Maps[name]); return err }); err != nil {
 			return nil, fmt.Errorf("map %s: %w", name, err)
 		}
 		d.maps[name] = m
@@ -83,10 +85,16 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 		d.miss("bytes of a sync, and who fills the page cache", d.attach(ext4Writes))
 	} else if e := d.attach(callSyncs); e == nil {
 		d.calls = true
+	} else if errors.Is(e, errNoBTF) {
+		return nil, e
 	} else {
 		return nil, errors.Join(err, e)
 	}
-	d.miss("who else writes", d.attach(diskWrites))
+	writes := d.attach(diskWrites)
+	if writes != nil {
+		writes = d.attach(oldDiskWrites)
+	}
+	d.miss("who else writes", writes)
 	return d, nil
 }
 

@@ -48,6 +48,7 @@ static __always_inline void distribute(__u32 tgid, __u8 kind, __u8 operation, __
 	__u32 i = 0;
 	while (i < BUCKETS && duration > bounds[i])
 		i++;
-	__sync_fetch_and_add(&d->sum, duration);
+	if (duration) /* of a constant 0 the compiler makes an atomic "or", which is new in 5.12 */
+		__sync_fetch_and_add(&d->sum, duration);
 	__sync_fetch_and_add(&d->count[i & 31 & BUCKETS ? BUCKETS : i & 15], 1);
 }

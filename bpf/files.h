@@ -73,6 +73,11 @@ struct bio {
 	struct bvec_iter bi_iter;
 } CORE;
 
+/* Before 5.11. */
+struct bio___with_disk {
+	struct gendisk *bi_disk;
+} CORE;
+
 /* Which bit of bi_opf is which: they move between kernels. */
 enum req_flag_bits { __REQ_SYNC };
 

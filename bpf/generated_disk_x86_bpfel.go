@@ -112,26 +112,27 @@ type diskWriterKey struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	diskMapCounters           = "counters"
-	diskMapDisks              = "disks"
-	diskMapDistributions      = "distributions"
-	diskMapFiles              = "files"
-	diskMapLost               = "lost"
-	diskMapProcesses          = "processes"
-	diskMapRecords            = "records"
-	diskMapSyncing            = "syncing"
-	diskMapWriters            = "writers"
-	diskProgBlockBioQueue     = "block_bio_queue"
-	diskProgExt4DaWriteEnd    = "ext4_da_write_end"
-	diskProgExt4SyncFileEnter = "ext4_sync_file_enter"
-	diskProgExt4SyncFileExit  = "ext4_sync_file_exit"
-	diskProgExt4WriteEnd      = "ext4_write_end"
-	diskProgSysEnter          = "sys_enter"
-	diskProgSysExit           = "sys_exit"
-	diskVarBounds             = "bounds"
-	diskVarSlowSync           = "slow_sync"
-	diskVarTellFileKind       = "tell_file_kind"
-	diskVarTellSync           = "tell_sync"
+	diskMapCounters              = "counters"
+	diskMapDisks                 = "disks"
+	diskMapDistributions         = "distributions"
+	diskMapFiles                 = "files"
+	diskMapLost                  = "lost"
+	diskMapProcesses             = "processes"
+	diskMapRecords               = "records"
+	diskMapSyncing               = "syncing"
+	diskMapWriters               = "writers"
+	diskProgBlockBioQueue        = "block_bio_queue"
+	diskProgBlockBioQueueOfQueue = "block_bio_queue_of_queue"
+	diskProgExt4DaWriteEnd       = "ext4_da_write_end"
+	diskProgExt4SyncFileEnter    = "ext4_sync_file_enter"
+	diskProgExt4SyncFileExit     = "ext4_sync_file_exit"
+	diskProgExt4WriteEnd         = "ext4_write_end"
+	diskProgSysEnter             = "sys_enter"
+	diskProgSysExit              = "sys_exit"
+	diskVarBounds                = "bounds"
+	diskVarSlowSync              = "slow_sync"
+	diskVarTellFileKind          = "tell_file_kind"
+	diskVarTellSync              = "tell_sync"
 )
 
 // loadDisk returns the embedded CollectionSpec for disk.
@@ -176,13 +177,14 @@ type diskSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type diskProgramSpecs struct {
-	BlockBioQueue     *ebpf.ProgramSpec `ebpf:"block_bio_queue"`
-	Ext4DaWriteEnd    *ebpf.ProgramSpec `ebpf:"ext4_da_write_end"`
-	Ext4SyncFileEnter *ebpf.ProgramSpec `ebpf:"ext4_sync_file_enter"`
-	Ext4SyncFileExit  *ebpf.ProgramSpec `ebpf:"ext4_sync_file_exit"`
-	Ext4WriteEnd      *ebpf.ProgramSpec `ebpf:"ext4_write_end"`
-	SysEnter          *ebpf.ProgramSpec `ebpf:"sys_enter"`
-	SysExit           *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	BlockBioQueue        *ebpf.ProgramSpec `ebpf:"block_bio_queue"`
+	BlockBioQueueOfQueue *ebpf.ProgramSpec `ebpf:"block_bio_queue_of_queue"`
+	Ext4DaWriteEnd       *ebpf.ProgramSpec `ebpf:"ext4_da_write_end"`
+	Ext4SyncFileEnter    *ebpf.ProgramSpec `ebpf:"ext4_sync_file_enter"`
+	Ext4SyncFileExit     *ebpf.ProgramSpec `ebpf:"ext4_sync_file_exit"`
+	Ext4WriteEnd         *ebpf.ProgramSpec `ebpf:"ext4_write_end"`
+	SysEnter             *ebpf.ProgramSpec `ebpf:"sys_enter"`
+	SysExit              *ebpf.ProgramSpec `ebpf:"sys_exit"`
 }
 
 // diskMapSpecs contains maps before they are loaded into the kernel.
@@ -269,18 +271,20 @@ type diskVariables struct {
 //
 // It can be passed to loadDiskObjects or ebpf.CollectionSpec.LoadAndAssign.
 type diskPrograms struct {
-	BlockBioQueue     *ebpf.Program `ebpf:"block_bio_queue"`
-	Ext4DaWriteEnd    *ebpf.Program `ebpf:"ext4_da_write_end"`
-	Ext4SyncFileEnter *ebpf.Program `ebpf:"ext4_sync_file_enter"`
-	Ext4SyncFileExit  *ebpf.Program `ebpf:"ext4_sync_file_exit"`
-	Ext4WriteEnd      *ebpf.Program `ebpf:"ext4_write_end"`
-	SysEnter          *ebpf.Program `ebpf:"sys_enter"`
-	SysExit           *ebpf.Program `ebpf:"sys_exit"`
+	BlockBioQueue        *ebpf.Program `ebpf:"block_bio_queue"`
+	BlockBioQueueOfQueue *ebpf.Program `ebpf:"block_bio_queue_of_queue"`
+	Ext4DaWriteEnd       *ebpf.Program `ebpf:"ext4_da_write_end"`
+	Ext4SyncFileEnter    *ebpf.Program `ebpf:"ext4_sync_file_enter"`
+	Ext4SyncFileExit     *ebpf.Program `ebpf:"ext4_sync_file_exit"`
+	Ext4WriteEnd         *ebpf.Program `ebpf:"ext4_write_end"`
+	SysEnter             *ebpf.Program `ebpf:"sys_enter"`
+	SysExit              *ebpf.Program `ebpf:"sys_exit"`
 }
 
 func (p *diskPrograms) Close() error {
 	return _DiskClose(
 		p.BlockBioQueue,
+		p.BlockBioQueueOfQueue,
 		p.Ext4DaWriteEnd,
 		p.Ext4SyncFileEnter,
 		p.Ext4SyncFileExit,

@@ -44,7 +44,6 @@ type etcdBinary struct {
 	TlsInfo       uint64
 	Deadline      uint64
 	PlainError    uint64
-	Wrapper       [4]uint64
 	PeerAuth      uint16
 	TlsPeers      uint16
 	Subject       uint16
@@ -58,13 +57,6 @@ type etcdBinary struct {
 	WatchStream   uint16
 	Watchers      uint16
 	Operation     uint16
-	PutKey        uint16
-	PutValue      uint16
-	PutLease      uint16
-	RangeKey      uint16
-	RangeEnd      uint16
-	DeleteKey     uint16
-	DeleteEnd     uint16
 	TxnSuccess    uint16
 	TxnFailure    uint16
 	TxnSucceeded  uint16
@@ -84,7 +76,7 @@ type etcdBinary struct {
 	Layout        uint8
 	EntryWrapped  uint8
 	Reserved      [2]uint8
-	_             [4]byte
+	_             [2]byte
 }
 
 type etcdCounter uint32
@@ -167,6 +159,10 @@ type etcdOperation struct {
 	NumberSize uint8
 	CountSize  uint8
 	AnswerSize uint8
+	KeySize    uint8
+	EndSize    uint8
+	ValueSize  uint8
+	_          [1]byte
 	Key        uint16
 	End        uint16
 	Value      uint16
@@ -174,7 +170,8 @@ type etcdOperation struct {
 	Header     uint16
 	Count      uint16
 	Answer     uint16
-	Reserved   uint16
+	Reserved   uint8
+	_          [1]byte
 }
 
 type etcdOperationKey struct {
@@ -303,6 +300,7 @@ const (
 	etcdMapCounters             = "counters"
 	etcdMapDistributions        = "distributions"
 	etcdMapLost                 = "lost"
+	etcdMapNowhere              = "nowhere"
 	etcdMapOperations           = "operations"
 	etcdMapProcesses            = "processes"
 	etcdMapRecords              = "records"
@@ -327,6 +325,7 @@ const (
 	etcdVarBounds               = "bounds"
 	etcdVarSampleBelow          = "sample_below"
 	etcdVarSlowRequest          = "slow_request"
+	etcdVarTailCall             = "tail_call"
 	etcdVarTellApplied          = "tell_applied"
 	etcdVarTellAppliedOperation = "tell_applied_operation"
 	etcdVarTellCounter          = "tell_counter"
@@ -410,6 +409,7 @@ type etcdMapSpecs struct {
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
 	Distributions *ebpf.MapSpec `ebpf:"distributions"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
+	Nowhere       *ebpf.MapSpec `ebpf:"nowhere"`
 	Operations    *ebpf.MapSpec `ebpf:"operations"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
@@ -424,6 +424,7 @@ type etcdVariableSpecs struct {
 	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
 	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
 	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
+	TailCall             *ebpf.VariableSpec `ebpf:"tail_call"`
 	TellApplied          *ebpf.VariableSpec `ebpf:"tell_applied"`
 	TellAppliedOperation *ebpf.VariableSpec `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.VariableSpec `ebpf:"tell_counter"`
@@ -463,6 +464,7 @@ type etcdMaps struct {
 	Counters      *ebpf.Map `ebpf:"counters"`
 	Distributions *ebpf.Map `ebpf:"distributions"`
 	Lost          *ebpf.Map `ebpf:"lost"`
+	Nowhere       *ebpf.Map `ebpf:"nowhere"`
 	Operations    *ebpf.Map `ebpf:"operations"`
 	Processes     *ebpf.Map `ebpf:"processes"`
 	Records       *ebpf.Map `ebpf:"records"`
@@ -478,6 +480,7 @@ func (m *etcdMaps) Close() error {
 		m.Counters,
 		m.Distributions,
 		m.Lost,
+		m.Nowhere,
 		m.Operations,
 		m.Processes,
 		m.Records,
@@ -493,6 +496,7 @@ type etcdVariables struct {
 	Bounds               *ebpf.Variable `ebpf:"bounds"`
 	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
 	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
+	TailCall             *ebpf.Variable `ebpf:"tail_call"`
 	TellApplied          *ebpf.Variable `ebpf:"tell_applied"`
 	TellAppliedOperation *ebpf.Variable `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.Variable `ebpf:"tell_counter"`

@@ -39,6 +39,14 @@ struct pt_regs {
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
 
+/* A loop that is verified once and not as often as it may run: since 6.4. */
+struct bpf_iter_num {
+	__u64 state;
+} __attribute__((aligned(8)));
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym __weak;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym __weak;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym __weak;
+
 static __always_inline void guard(void)
 {
 	if (bpf_preempt_disable)

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"time"
@@ -25,6 +26,9 @@ type Options struct {
 	RingBytes   int           // size of the ring: a power of two, a multiple of the page size
 	SlowRequest time.Duration // a request that takes as long always leaves; 0: none does for that
 	Sample      float64       // which part of the requests leaves that need not
+
+	// PerfUprobes is for tests: probes are put in as on kernels before 6.6.
+	PerfUprobes bool
 }
 
 // Programs are the loaded programs with their maps. Nothing is attached yet.
@@ -39,11 +43,14 @@ type Programs struct {
 // Load puts the programs into the kernel. The errors are those of the kernel; a
 // caller who may not do this learns why from internal/privilege.
 func Load(o Options) (*Programs, error) {
+	if errors.Is(features.HaveMapType(ebpf.RingBuf), ebpf.ErrNotSupported) {
+		return nil, errNoRing
+	}
 	spec, err := loadEtcd()
 	if err != nil {
 		return nil, err
 	}
-	p := &Programs{multi: features.HaveBPFLinkUprobeMulti() == nil}
+	p := &Programs{multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil}
 	spec.Maps[etcdMapRecords].MaxEntries = uint32(o.RingBytes)
 	slow := uint64(math.MaxUint64)
 	if o.SlowRequest > 0 {
@@ -62,7 +69,7 @@ func Load(o Options) (*Programs, error) {
 			program.AttachType = ebpf.AttachNone
 		}
 	}
-	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
+	if err := withMemory(func() error { return spec.LoadAndAssign(&p.objects, nil) }); err != nil {
 		return nil, err
 	}
 	if p.lost, err = p.objects.Lost.Memory(); err == nil {
@@ -108,7 +115,11 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 	if p.multi {
 		return file.UprobeMulti(nil, program, &link.UprobeMultiOptions{Addresses: []uint64{probe.Offset}, PID: uint32(pid)})
 	}
-	return file.Uprobe("", program, &link.UprobeOptions{Address: probe.Offset, PID: pid})
+	l, err := file.Uprobe("", program, &link.UprobeOptions{Address: probe.Offset, PID: pid})
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: %w", errNeedsAdmin, err)
+	}
+	return l, err
 }
 
 func (p *Programs) program(name Program) (*ebpf.Program, error) {

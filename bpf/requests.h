@@ -122,69 +122,111 @@ static __always_inline void take_request(struct request *r, const struct header 
 /* The operations of the branch that ran, each as a record of its own: a transaction may have 128, etcd's default. */
 #define INNER_MAX 128
 
-/* How many keys operation i, a delete, has deleted. */
-static __always_inline __s64 take_deleted(__u64 responses, __u32 i, const struct binary *b)
+/* Reads like take, but leaves failures to the caller: each way through a loop is verified, so what is in it has few
+ * branches, and what an operation does not have is read with size 0. */
+static __always_inline long missed(void *to, __u32 size, __u64 from)
 {
-	__u64 one = responses ? take_word(responses + 8 * i) : 0; /* *ResponseOp */
-	__u64 wrapped = one ? take_word(one + b->response_op + 8) : 0;
-	return take_number(take_word(wrapped), b->deleted, 8);
+	return bpf_probe_read_user(to, size, (const void *)from);
 }
 
-static __always_inline void take_inner(const struct header *h, __u64 list, __u64 responses, __u32 i, __u16 flags, const struct binary *b, __u64 bias)
+/* How many keys operation i, a delete, has deleted: size is 0 if it is none. */
+static __always_inline long missed_deleted(__s64 *to, __u32 size, __u64 responses, __u32 i, const struct binary *b)
 {
+	__u64 at = 0;
+	long missing = missed(&at, size, responses + 8 * i); /* *ResponseOp */
+	missing |= missed(&at, size, at + b->response_op + 8);
+	missing |= missed(&at, size, at);
+	return missing | missed(to, size, at + b->deleted);
+}
+
+static __always_inline long missed_text(void *to, __u16 *kept, const struct go_string *s)
+{
+	__u64 n = s->len;
+	if (n > DATA_LARGE / 2)
+		n = DATA_LARGE / 2;
+	*kept = n;
+	return missed(to, n, s->data);
+}
+
+/* Operation `which`; the upper half of that has the flags of the record. */
+static __always_inline int take_inner(__u64 list, __u64 responses, __u64 which, __u64 goroutine, __u64 ktime)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32, i = (__u32)which;
+	struct process *p = bpf_map_lookup_elem(&processes, &tgid);
+	struct binary *b = p ? bpf_map_lookup_elem(&binaries, &p->binary) : NULL;
+	if (!b)
+		return 0;
+	struct operation_key type = {.binary = p->binary};
 	struct go_interface wrapped;
-	struct go_string key = {}, end = {};
-	__u64 one = take_word(list + 8 * i); /* *RequestOp */
-	if (!one || !take(&wrapped, sizeof wrapped, one + b->operation))
-		return;
-	__u64 type = take_word(wrapped.tab + 8), message = take_word(wrapped.data);
-	struct inner *r = reserve(sizeof *r);
+	__u64 one, message;
+	long missing = missed(&one, 8, list + 8 * i); /* *RequestOp */
+	missing |= missed(&wrapped, sizeof wrapped, one + b->operation);
+	missing |= missed(&type.type, 8, wrapped.tab + 8);
+	missing |= missed(&message, 8, wrapped.data);
+	type.type -= p->bias;
+	struct operation *op = bpf_map_lookup_elem(&operations, &type);
+	struct inner *r = op ? reserve(sizeof *r) : NULL;
 	if (!r)
-		return;
-	r->h = *h;
-	r->h.kind = RECORD_INNER;
-	r->h.operation = 0;
-	r->h.flags = flags;
+		return 0;
+	struct {
+		struct go_string key, end, value;
+	} *is = (void *)r->data; /* until it is needed; the stack has little room */
+	__builtin_memset(is, 0, sizeof *is);
+	is->value.len = r->number = UNKNOWN;
+	missing |= missed(&is->key, op->key_size & 16, message + op->key);
+	missing |= missed(&is->end, op->end_size & 16, message + op->end);
+	missing |= missed(&is->value, op->value_size & 16, message + op->value);
+	missing |= missed(&r->number, op->number_size & 8, message + op->number);
+	missing |= missed_deleted(&r->number, op->answer_size & 8, responses, i, b);
+	struct go_string key = is->key, end = is->end;
+	r->h = (struct header){
+		.kind = RECORD_INNER, .operation = op->code, .flags = which >> 32, .tgid = tgid, .tid = (__u32)id, .goroutine = goroutine, .ktime = ktime,
+	};
 	r->index = i;
-	r->number = r->value_len = UNKNOWN;
-	for (__u8 k = 0; k < 4; k++)
-		if (b->wrapper[k] && type == b->wrapper[k] + bias)
-			r->h.operation = k + 1;
-	switch (message ? r->h.operation : 0) {
-	case 1:
-		take(&key, sizeof key, message + b->put_key);
-		r->number = take_number(message, b->put_lease, 8);
-		r->value_len = take_number(message, b->put_value, 24);
-		break;
-	case 2:
-		take(&key, sizeof key, message + b->range_key);
-		take(&end, sizeof end, message + b->range_end);
-		break;
-	case 3:
-		take(&key, sizeof key, message + b->delete_key);
-		take(&end, sizeof end, message + b->delete_end);
-		r->number = take_deleted(responses, i, b);
-		break;
-	}
-	r->key_len = key.data ? key.len : -1;
-	r->end_len = end.data ? end.len : -1;
-	r->key_kept = take_text(r->data, &key, DATA_LARGE / 2);
-	r->end_kept = take_text(r->data + DATA_LARGE / 2, &end, DATA_LARGE / 2);
+	r->value_len = is->value.len;
+	r->key_len = key.len;
+	r->end_len = end.len;
+	missing |= missed_text(r->data, &r->key_kept, &key);
+	missing |= missed_text(r->data + DATA_LARGE / 2, &r->end_kept, &end);
 	submit(r);
+	if (missing)
+		count(COUNT_UNREADABLE);
+	return 0;
 }
 
-static __noinline void take_transaction(const struct header *h, const struct served *s, const struct binary *b, __u64 bias)
+/* Before 6.4 a loop is verified as often as it may run, which takes seconds unless what it calls is verified by itself: a
+ * function that is not static. It is given numbers only, and may not be called under the guard, which is newer. */
+int take_inner_apart(__u64 list, __u64 responses, __u64 which, __u64 goroutine, __u64 ktime)
+{
+	return take_inner(list, responses, which, goroutine, ktime);
+}
+
+static __noinline int take_inner_within(__u64 list, __u64 responses, __u64 which, __u64 goroutine, __u64 ktime)
+{
+	return take_inner(list, responses, which, goroutine, ktime);
+}
+
+static __noinline void take_transaction(const struct header *h, const struct served *s, const struct binary *b)
 {
 	struct go_string list;
 	bool succeeded = s->response && take_number(s->response, b->txn_succeeded, 1) == 1;
 	if (!s->response || !take(&list, sizeof list, s->request + (succeeded ? b->txn_success : b->txn_failure)))
 		return;
-	__u64 responses = take_word(s->response + b->txn_responses);
-	for (__u32 i = 0; i < INNER_MAX; i++) {
-		if (i >= list.len)
-			break;
-		take_inner(h, list.data, responses, i, succeeded ? 0 : INNER_ELSE, b, bias);
+	__u64 responses = take_word(s->response + b->txn_responses), flags = succeeded ? 0 : (__u64)INNER_ELSE << 32;
+	if (list.len > INNER_MAX)
+		list.len = INNER_MAX;
+	if (bpf_iter_num_new) {
+		struct bpf_iter_num it;
+		int *i;
+		bpf_iter_num_new(&it, 0, list.len);
+		while ((i = bpf_iter_num_next(&it)))
+			take_inner_within(list.data, responses, flags | (__u32)*i, h->goroutine, h->ktime);
+		bpf_iter_num_destroy(&it);
+		return;
 	}
+	for (__u32 i = 0; i < INNER_MAX && i < list.len; i++)
+		take_inner_apart(list.data, responses, flags | i, h->goroutine, h->ktime);
 }
 
 static __noinline void emit(const struct header *h, const struct served *s, const struct operation *op, const struct binary *b, const struct process *p)
@@ -212,12 +254,11 @@ static __noinline void emit(const struct header *h, const struct served *s, cons
 		take_data(&l->r, l->r.data, DATA_LARGE / 2, &key, &end, unreadable);
 		submit(l);
 	}
-	if (op && op->txn)
-		take_transaction(h, s, b, p->bias);
 }
 
-/* Decides whether a request leaves. First what costs least: most requests are reads that do not. */
-static __noinline void finish(const struct header *head, struct served *s, const struct binary *b, const struct process *p)
+/* Decides whether a request leaves. First what costs least: most requests are reads that do not. Gives whether it is a
+ * transaction whose operations must follow; not from here, as calls within calls share 512 bytes of stack. */
+static __noinline bool finish(const struct header *head, struct served *s, const struct binary *b, const struct process *p)
 {
 	struct header h = *head;
 	h.kind = RECORD_REQUEST; /* of etcd 3.4 a failure may be the end */
@@ -242,8 +283,10 @@ static __noinline void finish(const struct header *head, struct served *s, const
 		s->flags |= REQUEST_SAMPLED;
 		leaves = true;
 	}
-	if (leaves)
-		emit(&h, s, op, b, p);
+	if (!leaves)
+		return false;
+	emit(&h, s, op, b, p);
+	return op && op->txn;
 }
 
 static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *h, struct process **p, struct binary **b)
@@ -266,20 +309,23 @@ static __always_inline void on_served(struct pt_regs *ctx)
 	struct process *p;
 	struct binary *b;
 	struct header h;
-	__u64 stack[11] = {};
+	__u64 stack[4];
 	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
 		return;
 	__u64 info;
 	if (b->layout == LAYOUT_STACK) {
-		if (!take(stack, sizeof stack, GO_SP(ctx) + 8))
+		__u64 arguments = GO_SP(ctx) + 8;
+		s.ctx = take_word(arguments + 8);
+		if (!take(stack, 24, arguments + 24))
 			return;
-		s.ctx = stack[1];
-		info = stack[3];
-		s.wall = stack[4];
-		s.ext = stack[5];
-		s.request_type = stack[7];
-		s.request = stack[8];
-		s.response = stack[10];
+		info = stack[0];
+		s.wall = stack[1];
+		s.ext = stack[2];
+		if (!take(stack, 32, arguments + 56))
+			return;
+		s.request_type = stack[0];
+		s.request = stack[1];
+		s.response = stack[3];
 	} else if (b->layout == LAYOUT_SHORT) {
 		s.ctx = GO_REG1(ctx);
 		info = GO_REG3(ctx);
@@ -290,7 +336,7 @@ static __always_inline void on_served(struct pt_regs *ctx)
 #if defined(__TARGET_ARCH_x86)
 		s.response = take_word(GO_SP(ctx) + 16);
 #else
-		s.response = ctx->regs[10];
+		s.response = GO_REG10(ctx);
 #endif
 	} else {
 		s.ctx = GO_REG1(ctx);
@@ -304,13 +350,14 @@ static __always_inline void on_served(struct pt_regs *ctx)
 		s.request = stack[1];
 		s.response = stack[3];
 #else
-		s.request_type = ctx->regs[8];
-		s.request = ctx->regs[9];
-		s.response = ctx->regs[11];
+		s.request_type = GO_REG8(ctx);
+		s.request = GO_REG9(ctx);
+		s.response = GO_REG11(ctx);
 #endif
 	}
 	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
-	finish(&h, &s, b, p);
+	if (finish(&h, &s, b, p))
+		take_transaction(&h, &s, b);
 }
 
 /* 3.4, v3rpc.newLogUnaryInterceptor.func1(ctx, req, info, handler) */
@@ -342,7 +389,8 @@ static __always_inline void end(const struct header *h, struct process *p, struc
 	struct served s = *found;
 	bpf_map_delete_elem(&begun, &g);
 	s.response = response;
-	finish(h, &s, b, p);
+	if (finish(h, &s, b, p))
+		take_transaction(h, &s, b);
 }
 
 /* 3.4, grpc.(*Server).sendResponse(t, stream, msg, ...) */

@@ -56,7 +56,8 @@ static __always_inline __u64 written_since(const struct file_key *key, __s64 pos
 		bpf_map_update_elem(&files, key, &first, BPF_ANY);
 		return 0;
 	}
-	__u64 written = __sync_lock_test_and_set(&f->written, 0);
+	__u64 written = f->written;
+	__sync_fetch_and_add(&f->written, -written); /* an exchange is new in 5.12 */
 	if (!written && position > f->position)
 		written = position - f->position;
 	f->position = position;

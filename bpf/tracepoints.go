@@ -31,9 +31,13 @@ func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
 	spec = spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
-	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+	var all *ebpf.Collection
+	err := withMemory(func() (err error) {
+		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, whyNot(err)
 	}
 	defer all.Close() // links keep their programs
 	var links []link.Link

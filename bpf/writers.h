@@ -77,6 +77,8 @@ static __always_inline void count_writer(__u32 disk, __u32 filled, __u32 handed)
 		s->when = now;
 		s->filled = s->handed = 0;
 	}
-	__sync_fetch_and_add(&s->filled, filled);
-	__sync_fetch_and_add(&s->handed, handed);
+	if (filled) /* constants: see distribute */
+		__sync_fetch_and_add(&s->filled, filled);
+	if (handed)
+		__sync_fetch_and_add(&s->handed, handed);
 }

@@ -23,6 +23,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
+// Updating tells whether files are written and not compared with.
+func Updating() bool { return *update }
+
 // Logs compares logs with testdata/golden/name.json.
 func Logs(t *testing.T, name string, logs plog.Logs) {
 	t.Helper()

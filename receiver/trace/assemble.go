@@ -44,9 +44,9 @@ type waiting struct {
 	since time.Time
 }
 
-// patience is how long a request waits for the rest of its records. They were
-// written within microseconds, and all are read at least ten times in it.
-const patience = 500 * time.Millisecond
+// patience is how long a request waits for the rest of its records. They are
+// written within microseconds, unless the machine stands still meanwhile.
+const patience = 2 * time.Second
 
 func newAssembler(done func(*request)) *assembler {
 	return &assembler{done: done, waiting: map[goroutine]*waiting{}}

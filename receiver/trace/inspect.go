@@ -8,6 +8,7 @@ package trace
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -226,6 +227,9 @@ func (f *finder) statusDepth(t *gobinary.Type) (uint16, error) {
 	return 0, errors.New("status.Error does not lead to a code")
 }
 
+// textSize is how much of a string or a slice says where it is and how long.
+const textSize = 16
+
 // transactions finds the operations in a transaction.
 func (f *finder) transactions() {
 	b := &f.x.binary
@@ -237,25 +241,41 @@ func (f *finder) transactions() {
 	f.set(&err, &b.ResponseOp, "etcdserverpb.ResponseOp", "Response")
 	f.set(&err, &b.Deleted, "etcdserverpb.DeleteRangeResponse", "Deleted")
 	f.set(&err, &b.Operation, "etcdserverpb.RequestOp", "Request")
-	f.set(&err, &b.PutKey, "etcdserverpb.PutRequest", "Key")
-	f.set(&err, &b.PutValue, "etcdserverpb.PutRequest", "Value")
-	f.set(&err, &b.PutLease, "etcdserverpb.PutRequest", "Lease")
-	f.set(&err, &b.RangeKey, "etcdserverpb.RangeRequest", "Key")
-	f.set(&err, &b.RangeEnd, "etcdserverpb.RangeRequest", "RangeEnd")
-	f.set(&err, &b.DeleteKey, "etcdserverpb.DeleteRangeRequest", "Key")
-	f.set(&err, &b.DeleteEnd, "etcdserverpb.DeleteRangeRequest", "RangeEnd")
-	for i, name := range []string{"Put", "Range", "DeleteRange", "Txn"} {
+	at := func(name, path string) (offset uint16) {
+		f.set(&err, &offset, name, path)
+		return offset
+	}
+	inner := map[string]bpf.Operation{
+		"Put": {
+			Code: 1, Key: at("etcdserverpb.PutRequest", "Key"), KeySize: textSize,
+			Value: at("etcdserverpb.PutRequest", "Value"), ValueSize: textSize,
+			Number: at("etcdserverpb.PutRequest", "Lease"), NumberSize: 8,
+		},
+		"Range": {
+			Code: 2, Key: at("etcdserverpb.RangeRequest", "Key"), KeySize: textSize,
+			End: at("etcdserverpb.RangeRequest", "RangeEnd"), EndSize: textSize,
+		},
+		"DeleteRange": {
+			Code: 3, Key: at("etcdserverpb.DeleteRangeRequest", "Key"), KeySize: textSize,
+			End: at("etcdserverpb.DeleteRangeRequest", "RangeEnd"), EndSize: textSize,
+			AnswerSize: 8,
+		},
+		"Txn": {Code: 4},
+	}
+	of := map[bpf.OperationKey]bpf.Operation{}
+	for name, is := range inner {
 		wrapper, e := f.file.Type("etcdserverpb.RequestOp_Request" + name)
 		if e != nil {
 			err = errors.Join(err, e)
 			continue
 		}
-		b.Wrapper[i] = wrapper.Pointer
+		of[bpf.OperationKey{Type: wrapper.Pointer}] = is
 	}
 	if err != nil {
-		b.Wrapper = [4]uint64{}
 		f.lack("operations of transactions", err)
+		return
 	}
+	maps.Copy(f.x.operations, of)
 }
 
 var errStackArguments = errors.New("builds of Go 1.16 pass arguments on the stack")

@@ -48,6 +48,8 @@ type Settings struct {
 	Paths       []string      // executables that have etcd in them
 	PIDs        []int         // only these; empty: all
 	ProcRoot    string        // "/proc" if empty
+
+	PerfUprobes bool // for tests: see bpf.Options
 }
 
 // The stages at which something can be lost, of Tracer.Lost.

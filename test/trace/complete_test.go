@@ -20,20 +20,20 @@ import (
 
 // identify is a request by what it asks for: each of these tests has a key of its
 // own.
-func identify(lr plog.LogRecord) string {
-	attrs := lr.Attributes()
-	if _, incomplete := attrs.Get("etcd.request.incomplete"); incomplete {
+func identify(lr plog.LogRecord) string { return identity(lr.EventName(), lr.Attributes().AsRaw()) }
+
+func identity(event string, attrs map[string]any) string {
+	if attrs["etcd.request.incomplete"] != nil {
 		return "something that was not read as a whole"
 	}
-	operation, _ := attrs.Get("db.operation.name")
-	key, ok := attrs.Get("etcd.key")
-	if keys, is := attrs.Get("etcd.txn.keys"); is && keys.Slice().Len() > 0 {
-		key, ok = keys.Slice().At(0), true
+	key := attrs["etcd.key"]
+	if keys, _ := attrs["etcd.txn.keys"].([]any); len(keys) > 0 {
+		key = keys[0]
 	}
-	if !ok {
-		return lr.EventName()
+	if key == nil {
+		return event
 	}
-	return operation.Str() + " " + key.Str()
+	return fmt.Sprint(attrs["db.operation.name"], " ", key)
 }
 
 // mixed is the n-th request of a client, and how it will be identified.

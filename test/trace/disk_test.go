@@ -24,6 +24,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
+	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
 // syncingEtcd is an etcd that syncs, is traced, and is left alone by others.
@@ -97,6 +98,15 @@ func (d disk) since(before disk) disk {
 	}
 }
 
+// restful is how long a disk is at rest between two syncs that belong together.
+var restful = 500 * time.Millisecond
+
+func init() {
+	if guest.Inside() {
+		restful = 2 * time.Second
+	}
+}
+
 // settled waits until nothing is synced any more.
 func (e *syncingEtcd) settled() disk {
 	e.t.Helper()
@@ -104,7 +114,7 @@ func (e *syncingEtcd) settled() disk {
 	waitFor(e.t, "a disk at rest", func() bool {
 		before := last
 		last = e.look()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(restful)
 		return last == before && last == e.look()
 	})
 	return last
@@ -162,14 +172,21 @@ func (tr *tracing) measuredSyncs(fileType string) (m measured) {
 // file taken for one of the other.
 func agree(t *testing.T, d disk) {
 	t.Helper()
-	t.Logf("syncs of the WAL: %d in %s, and %d of its folder in %s; says etcd: %d in %s", d.wal.count, d.wal.sum, d.other.count, d.other.sum, d.etcdWAL.count, d.etcdWAL.sum)
-	t.Logf("syncs of the backend: %d in %s; says etcd: %d commits that wrote for %s", d.backend.count, d.backend.sum, d.etcdBackend.count, d.etcdBackend.sum)
-	assert.Equal(t, d.etcdWAL.count, d.wal.count+d.other.count, "syncs of the WAL")
-	assert.GreaterOrEqual(t, d.backend.count, 2*d.etcdBackend.count, "syncs of the backend")
-	assert.LessOrEqual(t, d.backend.count, 2*d.etcdBackend.count+d.grown, "syncs of the backend")
+	countsAgree(t, d, 0)
 	slack := func(m measured) float64 { return float64(m.sum/20 + time.Duration(m.count)*time.Millisecond) }
 	assert.InDelta(t, d.etcdWAL.sum, d.wal.sum+d.other.sum, slack(d.etcdWAL), "time of the WAL's syncs")
 	assert.LessOrEqual(t, float64(d.backend.sum), float64(d.etcdBackend.sum)+slack(d.etcdBackend), "a sync is a part of the commit")
+}
+
+// countsAgree leaves out how long they took. So often the kernel did not run a
+// program, so that a sync may be missing.
+func countsAgree(t *testing.T, d disk, missed int) {
+	t.Helper()
+	t.Logf("syncs of the WAL: %d in %s, and %d of its folder in %s; says etcd: %d in %s", d.wal.count, d.wal.sum, d.other.count, d.other.sum, d.etcdWAL.count, d.etcdWAL.sum)
+	t.Logf("syncs of the backend: %d in %s; says etcd: %d commits that wrote for %s", d.backend.count, d.backend.sum, d.etcdBackend.count, d.etcdBackend.sum)
+	assert.InDelta(t, d.etcdWAL.count, d.wal.count+d.other.count, float64(missed), "syncs of the WAL")
+	assert.GreaterOrEqual(t, d.backend.count, 2*d.etcdBackend.count-missed, "syncs of the backend")
+	assert.LessOrEqual(t, d.backend.count, 2*d.etcdBackend.count+d.grown, "syncs of the backend")
 }
 
 func TestASlowSyncNamesItsFileAndWhoElseWrote(t *testing.T) {

@@ -19,16 +19,26 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
-// probes counts the links of this process into functions of others.
-func probes(t *testing.T) int {
+// descriptor is one of this process.
+type descriptor struct{ to, info string }
+
+func descriptors(t *testing.T) (all []descriptor) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
-	n := 0
 	for _, e := range entries {
 		to, _ := os.Readlink(filepath.Join("/proc/self/fd", e.Name()))
 		info, _ := os.ReadFile(filepath.Join("/proc/self/fdinfo", e.Name()))
-		if strings.Contains(to, "bpf_link") && !strings.Contains(string(info), "tp_name:\t") {
+		all = append(all, descriptor{to, string(info)})
+	}
+	return all
+}
+
+// probes counts the links and events of this process into functions of others.
+func probes(t *testing.T) (n int) {
+	t.Helper()
+	for _, fd := range descriptors(t) {
+		if strings.Contains(fd.to, "bpf_link") && !strings.Contains(fd.info, "tp_name:\t") || strings.Contains(fd.to, "perf_event") {
 			n++
 		}
 	}

@@ -29,9 +29,13 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
+	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	guest.Boot()
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long these tests wait for something that must happen; the machine
 // may be busy.

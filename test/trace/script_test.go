@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
 // script asks for everything that there is, on one connection, one request after
@@ -341,13 +343,22 @@ var givenUp = []answer{
 	{codes.InvalidArgument, "etcdserver: user name is empty"}, // 3.4, for its own request
 }
 
+// giveUpAfter is how long a client waits that gives up; etcd has begun by then.
+var giveUpAfter = 120 * time.Millisecond
+
+func init() {
+	if guest.Inside() {
+		giveUpAfter = 2 * time.Second
+	}
+}
+
 // shortly is a context whose request is given up, in the way that code says.
 func (s *script) shortly(code codes.Code) context.Context {
 	ctx, cancel := context.WithCancel(etcdSays(s.ctx, givenUp))
 	if code == codes.DeadlineExceeded {
-		ctx, cancel = context.WithTimeout(ctx, 120*time.Millisecond)
+		ctx, cancel = context.WithTimeout(ctx, giveUpAfter)
 	} else {
-		time.AfterFunc(120*time.Millisecond, cancel)
+		time.AfterFunc(giveUpAfter, cancel)
 	}
 	s.t.Cleanup(cancel)
 	return ctx

@@ -1,0 +1,265 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
+	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
+	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
+)
+
+// proven is what one rung of the ladder has shown; test/kernels reads it.
+type proven struct {
+	Rung        string // "": what this kernel gives by itself
+	RingBuffer  bool
+	BTF         bool
+	Uprobes     string
+	Requests    string
+	Syncs       string
+	Lifecycle   string
+	AfterDetach string
+}
+
+const withoutBTF = "TRACE_WITHOUT_BTF"
+
+// A kernel may lack what this one has. test/kernels runs this test on other ones.
+func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
+	needRoot(t)
+	if os.Getenv(withoutBTF) != "" {
+		require.NoError(t, unix.Mount("none", "/sys/kernel/btf", "tmpfs", 0, "")) // in our own mounts
+		proveRung(t, &proven{Rung: "without BTF"}, everything())
+		return
+	}
+	t.Run("what this kernel gives", func(t *testing.T) {
+		proveRung(t, &proven{BTF: true}, everything())
+	})
+	t.Run("probes by perf", func(t *testing.T) {
+		if features.HaveBPFLinkUprobeMulti() != nil {
+			t.Skip("this kernel has no other way, as was shown")
+		}
+		settings := everything()
+		settings.PerfUprobes = true
+		proveRung(t, &proven{Rung: "probes by perf", BTF: true}, settings)
+	})
+	t.Run("without BTF", func(t *testing.T) {
+		again := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+strings.SplitN(t.Name(), "/", 2)[0]+"$", "-test.v", "-test.timeout=10m")
+		again.Env = append(os.Environ(), withoutBTF+"=1")
+		again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		out, err := again.CombinedOutput()
+		t.Logf("%s", out)
+		require.NoError(t, err)
+	})
+}
+
+// proveRung traces one etcd by settings, and compares all that is known of it.
+func proveRung(t *testing.T, p *proven, settings trace.Settings) {
+	t.Helper()
+	before := left(t)
+	settings.Disk, settings.SlowSync, settings.Rescan = true, time.Hour, time.Hour
+	if !p.BTF {
+		settings.Rescan = 200 * time.Millisecond
+	}
+	program := namedApart(t)
+	settings.Names = []string{filepath.Base(program)}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cluster, err := localcluster.Start(ctx, localcluster.Config{Binary: program, ExtraArgs: []string{"--bcrypt-cost=4"}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
+	tr := follow(t, cluster, settings, "")
+	tr.awaitTraced(t, pids(cluster)...)
+	p.RingBuffer, p.Uprobes = features.HaveMapType(ebpf.RingBuf) == nil, probesBy(t)
+
+	e := &syncingEtcd{t: t, member: cluster.Members()[0], tracing: tr}
+	n := proveMixed(t, e, cluster, p)
+	p.Lifecycle = proveLifecycle(t, e, p)
+	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
+	asked, threads := tr.play(t, cluster, how)
+	tr.stop()
+	if !p.BTF { // and so no connections, which tell whose the clients are
+		for _, a := range asked {
+			delete(a.attrs, "etcd.client.process.name")
+			delete(a.attrs, "etcd.client.process.pid")
+		}
+	}
+	newProof().judge(t, how, asked, mine(tr.Records()[known:], asked), threads)
+	assert.Empty(t, tr.Lost())
+	waitFor(t, "the kernel to be as it was", func() bool { return assert.ObjectsAreEqual(before, left(t)) })
+	if t.Failed() {
+		return
+	}
+	p.Requests = fmt.Sprintf("%d of %d", n+len(asked), n+len(asked))
+	p.AfterDetach = "nothing left"
+	text, err := json.Marshal(p)
+	require.NoError(t, err)
+	t.Logf("rung: %s", text)
+}
+
+// namedApart is an etcd under a name that no other on this host has.
+func namedApart(t *testing.T) string {
+	t.Helper()
+	program, err := os.ReadFile(harness.Binary(t, "3.6"))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), fmt.Sprintf("etcd-of-%d", os.Getpid()))
+	require.NoError(t, os.WriteFile(path, program, 0o755))
+	return path
+}
+
+// proveMixed is about many requests and the syncs that they cause. It gives how many
+// requests.
+func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *proven) int {
+	t.Helper()
+	const clients, each = 4, 100
+	var before disk
+	if p.BTF {
+		before = e.settled()
+	}
+	asked := make([][]string, clients)
+	ports := map[int]bool{}
+	var all sync.WaitGroup
+	for client := range clients {
+		c := call(t, cluster, e.member, nil)
+		asked[client] = append(asked[client], mixed(t, c, client, 0))
+		ports[c.port] = true
+		all.Go(func() {
+			for n := 1; n < each; n++ {
+				asked[client] = append(asked[client], mixed(t, c, client, n))
+			}
+		})
+	}
+	all.Wait()
+	var told []string
+	waitFor(t, "as many records", func() bool {
+		told = nil
+		for _, r := range e.tracing.Records() {
+			if ports[r.port()] {
+				told = append(told, identity(r.event, r.attrs))
+			}
+		}
+		return len(told) >= clients*each
+	})
+	assert.ElementsMatch(t, slices.Concat(asked...), told)
+	if p.BTF {
+		after := e.settled()
+		missed := misses(t)
+		t.Logf("programs on tracepoints that the kernel did not run: %d", missed)
+		countsAgree(t, after.since(before), missed)
+		p.Syncs = "all"
+	} else {
+		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no BTF")
+		p.Syncs = "no, needs BTF"
+	}
+	return clients * each
+}
+
+// misses is how often this machine's kernel has not run a program on a tracepoint,
+// because another thread was in the same program on the same CPU: since Linux 7 one
+// may be preempted there. 0 where others have programs too.
+func misses(t *testing.T) (n int) {
+	t.Helper()
+	if !guest.Inside() {
+		return 0
+	}
+	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
+		program, err := ebpf.NewProgramFromID(id)
+		require.NoError(t, err)
+		if program.Type() == ebpf.Tracing {
+			stats, err := program.Stats()
+			require.NoError(t, err)
+			n += int(stats.RecursionMisses)
+		}
+		require.NoError(t, program.Close())
+	}
+	return n
+}
+
+// logged is all that was logged.
+func (tr *tracing) logged() string {
+	var all strings.Builder
+	for _, e := range tr.Log.All() {
+		fmt.Fprintln(&all, e.Message, e.ContextMap())
+	}
+	return all.String()
+}
+
+// proveLifecycle is about an etcd that ends and one that begins.
+func proveLifecycle(t *testing.T, e *syncingEtcd, p *proven) string {
+	t.Helper()
+	require.NoError(t, e.member.Kill())
+	waitFor(t, "the end of all probes", func() bool { return probes(t) == 0 })
+	require.NoError(t, e.member.Restart(t.Context()))
+	e.tracing.awaitTraced(t, e.member.PID())
+	if p.BTF {
+		return "told"
+	}
+	assert.Contains(t, e.tracing.logged(), "an etcd that begins is found by the next rescan map[error:this kernel has no BTF")
+	return "by rescan, needs BTF"
+}
+
+// left are the objects in the kernel that this process holds and, where nobody else
+// makes any, all that there are.
+func left(t *testing.T) map[string]int {
+	t.Helper()
+	objects := map[string]int{}
+	for _, fd := range descriptors(t) {
+		if strings.Contains(fd.to, "bpf") || strings.Contains(fd.to, "perf_event") {
+			objects[fd.to]++
+		}
+	}
+	if !guest.Inside() {
+		return objects
+	}
+	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
+		objects["programs"]++
+	}
+	for id, err := ebpf.MapGetNextID(0); err == nil; id, err = ebpf.MapGetNextID(id) {
+		objects["maps"]++
+	}
+	for links := new(link.Iterator); links.Next(); {
+		objects["links"]++
+	}
+	return objects
+}
+
+// probesBy tells by which means the probes of this process are in others.
+func probesBy(t *testing.T) string {
+	t.Helper()
+	by := map[string]bool{}
+	for _, fd := range descriptors(t) {
+		switch {
+		case strings.Contains(fd.info, "link_type:\tuprobe_multi"):
+			by["uprobe_multi"] = true
+		case strings.Contains(fd.info, "link_type:\tperf"):
+			by["perf link"] = true
+		case strings.Contains(fd.to, "perf_event"):
+			by["perf event"] = true
+		}
+	}
+	if by["perf link"] { // of an event
+		delete(by, "perf event")
+	}
+	return strings.Join(slices.Sorted(maps.Keys(by)), ", ")
+}

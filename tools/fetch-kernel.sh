@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Copyright The etcdreceiver Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# fetch-kernel.sh FOLDER KERNEL...: puts Debian's cloud kernels of series and architectures such as 5.10-amd64 or
+# newest-arm64 into FOLDER/KERNEL, as vmlinuz, modules and version. apt looks for them with a state of its own below FOLDER, so
+# nothing of this host changes, and needs no right of root. What the archive has no more is one line, and left out.
+set -euo pipefail
+folder=$(mkdir -p "$1" && cd "$1" && pwd)
+shift
+
+# apt for one architecture: apt_for ARCH, then "${apt[@]}" with the names of its programs.
+apt_for() {
+  local state=$folder/apt-$1 archive
+  options=(-qq -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state/cache"
+    -o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Acquire::Languages=none
+    -o "APT::Architecture=$1" -o "APT::Architectures::=$1" -o APT::Sandbox::User=root)
+  [ -e "$state/updated" ] && return
+  mkdir -p "$state"/{lists,cache}/partial
+  : >"$state/status"
+  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | sort -u | head -1)
+  for suite in bullseye bookworm trixie trixie-backports; do echo "deb $archive $suite main"; done >"$state/sources.list"
+  apt-get "${options[@]}" update >&2
+  touch "$state/updated"
+}
+
+# The name of the newest package of a series: what Debian's package of the cloud kernel depends on.
+package_of() { # series arch
+  local wanted=${1/newest/[0-9.]*}
+  apt-cache "${options[@]}" show "linux-image-cloud-$2" |
+    sed -n "s/^Depends: \(.*, \)\?\(linux-image-${wanted//./\\.}[.+-][^ ,]*\).*/\2/p" | sort -V | tail -1
+}
+
+unpack() { # package into
+  local at
+  at=$(mktemp -d -p "$folder")
+  (cd "$at" && apt-get "${options[@]}" download "$1" >/dev/null && dpkg-deb -x ./*.deb "$2")
+  rm -rf "$at"
+}
+
+fetch() { # kernel
+  local series=${1%-*} arch=${1##*-} package image
+  apt_for "$arch"
+  package=$(package_of "$series" "$arch")
+  tree=$(mktemp -d -p "$folder")
+  trap 'rm -rf "$tree"' EXIT
+  unpack "$package" "$tree"
+  # Newer packages of the image are empty, and depend on what has it.
+  for other in $(apt-cache "${options[@]}" depends "$package" | sed -n 's/^ *Depends: \(linux-\(binary\|modules\)-.*\)/\1/p'); do
+    unpack "$other" "$tree"
+  done
+  image=$(find "$tree" -type f -name 'vmlinuz*' | head -1)
+  mkdir -p "$folder/$1"
+  # What the machine needs for a disk with an ext4.
+  mkdir -p "$folder/$1/modules"
+  find "$tree" -type f -regextype posix-extended -regex '.*/(ext4|jbd2|mbcache|crc16|crc32(c[a-z_-]*|_generic)?|libcrc32c|virtio(_(ring|pci[a-z_]*|mmio|blk))?)\.ko(\.xz)?' \
+    -exec mv -t "$folder/$1/modules" {} +
+  find "$folder/$1/modules" -name '*.xz' -exec xz -d {} +
+  mv "$image" "$folder/$1/vmlinuz"
+  echo "${package#linux-image-}" >"$folder/$1/version"
+}
+
+for kernel; do
+  [ -e "$folder/$kernel/version" ] && continue
+  # In a condition bash would go on after a command that fails.
+  set +e
+  (set -e; fetch "$kernel")
+  failed=$?
+  set -e
+  if [ $failed = 0 ]; then
+    echo "      kernel $(cat "$folder/$kernel/version")"
+  else
+    echo "!!    kernel $kernel cannot be had, and is left out"
+  fi
+done
