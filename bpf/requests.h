@@ -189,6 +189,12 @@ static __always_inline int take_inner(__u64 list, __u64 responses, __u64 which, 
 	r->end_len = end.len;
 	missing |= missed_text(r->data, &r->key_kept, &key);
 	missing |= missed_text(r->data + DATA_LARGE / 2, &r->end_kept, &end);
+	if (missing) { /* an operation that is not known: what could not be read is 0, and must not be told */
+		r->h.operation = 0;
+		r->key_len = r->end_len = -1;
+		r->key_kept = r->end_kept = 0;
+		r->value_len = r->number = UNKNOWN;
+	}
 	submit(r);
 	if (missing)
 		count(COUNT_UNREADABLE);

@@ -23,7 +23,7 @@ const (
 	// maxBytes is what the keys of all requests may take, and the requests beside the
 	// first of each revision: clients choose how much that is. What comes then is kept
 	// without its keys, and joined only if it needs none. With it, a full window has
-	// about 70 MiB.
+	// some 70 MiB beside its leases.
 	maxBytes = 32 << 20
 	// leases is how many leases are kept with their owner.
 	leases = 1 << 16

@@ -28,7 +28,7 @@ type request struct {
 //	request, [inner ...]             it succeeded
 //	[failure ...,] request, failure  it failed: interceptors may have asked for the reason before
 //
-// What is lost in the ring is not waited for longer than patience.
+// What is lost in the ring is not waited for longer than that.
 type assembler struct {
 	done    func(*request)
 	waiting map[goroutine]*waiting
@@ -44,9 +44,14 @@ type waiting struct {
 	since time.Time
 }
 
-// patience is how long a request waits for the rest of its records. They are
-// written within microseconds, unless the machine stands still meanwhile.
-const patience = 2 * time.Second
+const (
+	// patience is how long a failed request waits for its reason. The records are
+	// written within microseconds, unless the machine stands still meanwhile.
+	patience = 2 * time.Second
+	// innerPatience is how long a transaction waits for its operations: less than
+	// watch.Patience, since its changes wait for it.
+	innerPatience = 500 * time.Millisecond
+)
 
 func newAssembler(done func(*request)) *assembler {
 	return &assembler{done: done, waiting: map[goroutine]*waiting{}}
@@ -101,7 +106,11 @@ const maxInner = 128
 // sweep gives up waiting for what is long overdue.
 func (a *assembler) sweep(now time.Time) {
 	for key, w := range a.waiting {
-		if now.Sub(w.since) > patience {
+		limit := innerPatience
+		if w.failed {
+			limit = patience
+		}
+		if now.Sub(w.since) > limit {
 			a.finish(key, w)
 		}
 	}

@@ -7,6 +7,7 @@ package trace
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestRecordsOfARequestAreJoinedWhateverLiesBetweenThem(t *testing.T) {
 	for name, tc := range map[string]struct {
 		records []*bpf.Record
 		want    []string
-		late    []string // after patience
+		late    []string // after innerPatience of a transaction, else after patience
 	}{
 		"a success is told at once":            {[]*bpf.Record{served(7, put, "a", -1)}, []string{"put a"}, nil},
 		"a failure waits for its reason":       {[]*bpf.Record{failed(7, "a"), served(8, put, "b", -1), reason(7, 5)}, []string{"put b", "put a failed 5 true why"}, nil},
@@ -90,9 +91,13 @@ func TestRecordsOfARequestAreJoinedWhateverLiesBetweenThem(t *testing.T) {
 				r.Key[i] = '!' // the ring is used again
 			}
 		}
-		a.sweep(now.Add(patience))
+		limit := patience
+		if len(tc.late) > 0 && strings.HasPrefix(tc.late[0], "txn") {
+			limit = innerPatience
+		}
+		a.sweep(now.Add(limit))
 		assert.Equal(t, tc.want, a.lines, name)
-		a.sweep(now.Add(patience + 1))
+		a.sweep(now.Add(limit + 1))
 		assert.Equal(t, append(tc.want, tc.late...), a.lines, name)
 		assert.Empty(t, a.waiting, name)
 	}

@@ -34,7 +34,7 @@ func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
 	}
 	asked := questions(t)
 	b := startBackend(t)
-	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4"}})
+	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4", "--strict-reconfig-check=false"}})
 	s := newScene(t, cluster)
 	startAudit(t, cluster, b)
 	s.act()

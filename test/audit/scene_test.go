@@ -148,7 +148,7 @@ func (s *scene) deleteKeys() {
 	require.True(s.t, txn.Succeeded)
 	s.note(whoDeleted, "alice@127.0.0.21", "delete %s rev %d (was 13 B) by alice@127.0.0.21 in TOOK", primary, s.changed(txn.Header, primary, replica))
 
-	lease, err := bot.Grant(ctx, 2)
+	lease, err := bot.Grant(ctx, 5)
 	s.must(err)
 	s.put(bot, primary, "10.0.0.8", clientv3.WithLease(lease.ID))
 	var gone *clientv3.GetResponse
