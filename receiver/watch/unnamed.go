@@ -48,11 +48,13 @@ func (u *unnamed) empty() bool { return u.changes == [len(whyUnnamed)]counted{} 
 // on another host, or may not be traced, and the log has said so.
 func (s *session) tellUnnamed(ctx context.Context, ends bool) error {
 	u := &s.unnamed
-	if u.empty() {
+	switch {
+	case s.Window == nil:
+		return nil
+	case u.empty():
 		u.losses = s.Window.Losses() // those before the first change without author are not why it has none
 		return nil
-	}
-	if !s.Window.Begun() || !ends && time.Since(u.told) < s.UnnamedEvery {
+	case !s.Window.Begun() || !ends && time.Since(u.told) < s.UnnamedEvery:
 		return nil
 	}
 	losses, records := s.Window.Losses(), s.newRecords(len(whyUnnamed))
