@@ -37,7 +37,6 @@ func (t *tracer) followWrites(p *process, answers []answer) {
 		}
 	}
 	t.Window.Tracing(p.PID, int64(revision))
-	t.Window.Forget()
 }
 
 // applied tells the watch of a write that a member has applied.
