@@ -74,6 +74,7 @@ type Window struct {
 // seen are the revisions of which a process's requests are seen: those after from.
 type seen struct {
 	from, newest int64
+	logged       bool // from is what the first write that it applied says
 	ended        bool // newest is the last
 }
 
@@ -102,7 +103,8 @@ func NewWindow() *Window {
 }
 
 // Tracing says that the requests of a process are seen from now on, when its store
-// is at a revision. 0: that is not known, so they count from the first that is seen.
+// is at a revision, or soon after: the first write that it applies tells. 0: that is
+// not known, so they count from the first that is seen.
 //
 // What was seen of processes that have ended is forgotten, but for that it was seen:
 // an etcd that is restored from a backup gives its revisions a second time, and it
@@ -223,6 +225,9 @@ func (s *slot) bytes() int {
 func (w *Window) Applied(a *Applied) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if of := w.traced[a.PID]; of != nil && !of.logged && !of.ended {
+		of.from, of.logged = a.Revision-1, true
+	}
 	if s := w.slot(a.PID, a.Revision); s != nil && (s.applied == nil || a.Here) {
 		s.applied = a
 	}
@@ -365,15 +370,12 @@ func (w *Window) awaited(revision int64) bool {
 
 // tracedAt tells whether a revision is one of those that were traced.
 func (w *Window) tracedAt(revision int64) bool {
-	if w.slots == nil {
-		return false
-	}
 	for _, of := range w.traced {
 		if of.has(revision) {
 			return true
 		}
 	}
-	return w.slots[revision%size].revision == revision
+	return false
 }
 
 // forgotten tells whether a revision was seen of a process that another one has
@@ -405,7 +407,7 @@ func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 		return nil, without // its place is empty, or has a newer one
 	}
 	if write := s.author(c); write != nil {
-		return &write.By, Joined
+		return s.applied.complete(&write.By), Joined
 	}
 	switch a := s.applied; {
 	case a == nil:

@@ -230,7 +230,7 @@ func TestAChangeThatWasTracedAndComesTooLateIsLateAlsoAfterRestarts(t *testing.T
 	}
 	const last = began + 5 + size
 	w.Tracing(1, began)
-	seen(1, began+5, last)
+	seen(1, began+1, began+5, last)
 	w.Ended(1)
 	is(map[int64]Outcome{began: Untraced, began + 1: Late, began + 5: Late, last - 1: Missed, last: Joined, last + 1: Untraced})
 
@@ -281,6 +281,39 @@ func TestWhereTheStoreIsNotKnownItCountsFromTheFirstThatIsSeen(t *testing.T) {
 	assert.Equal(t, Untraced, outcome)
 	_, outcome = w.Author(&Change{Revision: 43, Key: []byte("/a")})
 	assert.Equal(t, Missed, outcome)
+}
+
+func TestItCountsFromTheFirstWriteThatTheProcessAppliesWhateverItsStoreWasAt(t *testing.T) {
+	for name, store := range map[string]int64{"others wrote meanwhile": began, "others were ahead": 60, "not known": 0} {
+		t.Run(name, func(t *testing.T) {
+			w := NewWindow()
+			w.Tracing(etcd, store)
+			early := put("", "/a") // applied before, answered after: its log was not seen, nor its user
+			early.Revision = 41
+			w.Served(early)
+			w.Applied(entry("put", nil))
+			w.Served(put("alice", "/a"))
+			w.Wait(t.Context(), 41, time.Now().Add(time.Hour))
+			for r, want := range map[int64]Outcome{41: Untraced, 42: Joined, 43: Missed} {
+				_, outcome := w.Author(&Change{Revision: r, Key: []byte("/a")})
+				assert.Equal(t, Outcomes[want], Outcomes[outcome], "revision %d", r)
+			}
+		})
+	}
+}
+
+func TestTheLogTellsTheUserOfARequestThatWasUnderWayWhenItsTracingBegan(t *testing.T) {
+	w := traced()
+	write := put("", "/a")
+	write.By.Client = netip.MustParseAddrPort("10.0.0.17:5000")
+	w.Served(write)
+	w.Applied(entry("put", func(a *Applied) { a.User = "alice" }))
+	author, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
+	assert.Equal(t, Joined, outcome)
+	assert.Equal(t, "alice", author.User)
+	assert.Equal(t, write.By.Client, author.Client)
+	assert.Equal(t, metadata.AttributeEtcdAuthorSourceRequest, author.Source)
+	assert.Empty(t, write.By.User, "changes share their author")
 }
 
 func TestWaitEndsWhenNothingMoreCanCome(t *testing.T) {
