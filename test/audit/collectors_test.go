@@ -40,6 +40,10 @@ type host struct {
 func (h *host) start() {
 	h.t.Helper()
 	h.collector = harness.StartDistribution(h.t, h.env, h.configs...)
+}
+
+func (h *host) await() {
+	h.t.Helper()
 	h.collector.Await(h.t, "requests of etcd are traced", 1)
 	h.collector.Await(h.t, "\twatching\t", 1)
 }
@@ -50,7 +54,7 @@ func startHosts(t *testing.T, b *backend) (*scene, []*host) {
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4"}})
 	programs := t.TempDir()
 	for _, m := range cluster.Members() {
-		require.NoError(t, m.Stop())
+		require.NoError(t, m.Kill())
 		program := filepath.Join(programs, programOf(m))
 		copyFile(t, harness.Binary(t, "3.6"), program)
 		m.SetBinary(program)
@@ -73,6 +77,9 @@ service: {telemetry: {metrics: {level: none}}} # one port for all three
 		}}
 		h.start()
 		hosts = append(hosts, h)
+	}
+	for _, h := range hosts {
+		h.await()
 	}
 	return s, hosts
 }
@@ -106,8 +113,9 @@ func addressOf(person string, member int) string {
 	return fmt.Sprintf("127.0.%d.%d", 1+slices.Index(people, person), 1+member)
 }
 
-// writeTimeout is how long somebody waits for a member that is down.
-const writeTimeout = 500 * time.Millisecond
+// writeTimeout is how long somebody waits for a member that is down. A write that is
+// given up may be a change, of which no request is known that has made it.
+const writeTimeout = 2 * time.Second
 
 func startWriters(s *scene, prefix string) *writers {
 	s.t.Helper()
@@ -121,7 +129,7 @@ func startWriters(s *scene, prefix string) *writers {
 					if w.write(c, fmt.Sprintf("%s%d/%s/%d", prefix, member, person, n), n) {
 						w.done[member].Add(1)
 					}
-					time.Sleep(10 * time.Millisecond) // people do not write all the time
+					time.Sleep(20 * time.Millisecond) // people do not write all the time
 				}
 			})
 		}
@@ -347,9 +355,13 @@ func TestOfThreeCollectorsOneMayDieAndSoMayAMember(t *testing.T) {
 		w := startWriters(s, "/collector/")
 		w.await(20, all...)
 		victim := hosts[0]
+		waitFor(t, "changes that the victim has told", func() bool {
+			return slices.ContainsFunc(askUnion(t, b, "/collector/").changes, func(c toldChange) bool { return c.named() && c.collector == victim.Name })
+		})
 		require.NoError(t, victim.collector.Kill())
 		w.await(50, all...)
 		victim.start()
+		victim.await()
 		w.await(50, all...)
 		w.end()
 		s.judge(b, "/collector/", hosts, victim)
