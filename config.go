@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/redact"
 )
@@ -243,6 +244,7 @@ func validateWatch(c *WatchConfig) error {
 		validateExclude(c),
 		oneOf("watch.kubernetes", c.Kubernetes, "auto", "enabled", "disabled"),
 		validateKubernetesPrefixes(c),
+		validateRemoteAPIServers(c.KubernetesRemoteAPIServers),
 	}
 	if _, err := redact.Compile(c.Value.Redact.Keys); err != nil {
 		errs = append(errs, fmt.Errorf("watch.value.redact.keys%w; want a regular expression in RE2 syntax", err))
@@ -326,6 +328,16 @@ func validateKubernetesPrefixes(c *WatchConfig) error {
 				errs = append(errs, fmt.Errorf("watch.kubernetes_prefixes[%d] %q lies within watch.kubernetes_prefixes[%d] %q, its keys would be read wrong; remove one of them", i, p, j, other))
 				break
 			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validateRemoteAPIServers(clients []string) error {
+	var errs []error
+	for i, client := range clients {
+		if err := new(logrecord.Clients).Add(client); err != nil {
+			errs = append(errs, fmt.Errorf("watch.kubernetes_remote_api_servers[%d] %q %w", i, client, err))
 		}
 	}
 	return errors.Join(errs...)

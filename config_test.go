@@ -100,6 +100,13 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"empty kubernetes prefix":        {`watch: {kubernetes_prefixes: [""]}`, `watch.kubernetes_prefixes[0] "" does not end with a slash; want for example /registry/`},
 		"kubernetes prefix in another":   {`watch: {kubernetes_prefixes: [/registry/, /registry/a/]}`, `watch.kubernetes_prefixes[1] "/registry/a/" lies within watch.kubernetes_prefixes[0] "/registry/", its keys would be read wrong; remove one of them`},
 		"kubernetes prefix twice":        {`watch: {kubernetes_prefixes: [/registry/, /registry/]}`, `watch.kubernetes_prefixes[1] "/registry/" lies within watch.kubernetes_prefixes[0] "/registry/"`},
+		"remote API server that is none": {`watch: {kubernetes_remote_api_servers: [kube-apiserver-etcd-client, ""]}`, `watch.kubernetes_remote_api_servers[1] "" is neither a common name nor an IP address; want for example kube-apiserver-etcd-client or 10.0.0.1`},
+		"remote API server mistyped":     {`watch: {kubernetes_remote_api_servers: [10.0.0.256]}`, `watch.kubernetes_remote_api_servers[0] "10.0.0.256" is neither a common name nor an IP address; want for example`},
+		"remote API server with a port":  {`watch: {kubernetes_remote_api_servers: ["10.0.0.1:6443"]}`, `watch.kubernetes_remote_api_servers[0] "10.0.0.1:6443" has a port, which is another one for each connection; want the address alone`},
+		"remote API servers' network":    {`watch: {kubernetes_remote_api_servers: [10.0.0.0/33]}`, `watch.kubernetes_remote_api_servers[0] "10.0.0.0/33" is no network in CIDR notation; want for example 10.0.0.0/24`},
+		"remote API server in a network": {`watch: {kubernetes_remote_api_servers: [10.0.0.1/24]}`, `watch.kubernetes_remote_api_servers[0] "10.0.0.1/24" has bits of a host; want 10.0.0.0/24, or the address alone`},
+		"remote API server within IPv6":  {`watch: {kubernetes_remote_api_servers: ["::ffff:10.0.0.0/120"]}`, `watch.kubernetes_remote_api_servers[0] "::ffff:10.0.0.0/120" is IPv4 within IPv6; want it in the notation of IPv4`},
+		"remote API server's long name":  {`watch: {kubernetes_remote_api_servers: [` + strings.Repeat("x", 65) + `]}`, `" has 65 bytes, but a common name has at most 64; want that of the certificate's subject alone`},
 		"label of ours":                  {`labels: {service.name: x}`, `labels.service.name "x" would replace what the receiver says itself; choose another name`},
 		"label without a name":           {`labels: {"": x}`, `labels has an empty name for "x"; give it one`},
 		"no disk threshold":              {`ebpf: {disk: {slow_threshold: 0s}}`, `ebpf.disk.slow_threshold 0s is not positive; want for example 100ms`},
@@ -132,7 +139,7 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"typo in tls":                    {`tls: {ca: a}`, `unknown key "tls.ca"; known here are `},
 		"insecure outside tls":           {`insecure: true`, `unknown key "insecure"; did you mean "tls.insecure"?`},
 		"unknown event":                  {`events: {etcd.kv.putt: {enabled: true}}`, `unknown key "events.etcd.kv.putt"; did you mean "events.etcd.kv.put"?`},
-		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are authors, batch, enabled, exclude, initial_snapshot, kubernetes, kubernetes_api_servers, kubernetes_prefixes, on_compaction, prefixes, prev_kv, scope, start, start_revision, value`},
+		"far from every key":             {`watch: {zzzzzz: 1}`, `unknown key "watch.zzzzzz"; known here are authors, batch, enabled, exclude, initial_snapshot, kubernetes, kubernetes_api_servers, kubernetes_prefixes, kubernetes_remote_api_servers, on_compaction, prefixes, prev_kv, scope, start, start_revision, value`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, tc.config)

@@ -80,6 +80,9 @@ func (c *WatchConfig) kubernetes() logrecord.Kubernetes {
 	for _, name := range c.KubernetesAPIServers {
 		k.APIServers = append(k.APIServers, name[:min(len(name), processNameBytes)])
 	}
+	for _, client := range c.KubernetesRemoteAPIServers {
+		_ = k.Remote.Add(client) // validated
+	}
 	return k
 }
 

@@ -30,6 +30,8 @@ const (
 	// claims is how many requests may claim a revision. One has made it, the others
 	// answered at that moment and changed nothing.
 	claims = 4
+	// replaced is how many processes are remembered that others have replaced.
+	replaced = 64
 )
 
 const notSeen = math.MaxInt64
@@ -46,7 +48,8 @@ const (
 	Elsewhere
 	// Missed: it was traced then, but no request that fits was seen.
 	Missed
-	// Late: it was traced then, but that is too many revisions ago.
+	// Late: it was traced then, but that is too many revisions ago, or another process
+	// has taken the place of the one that was traced.
 	Late
 )
 
@@ -60,11 +63,23 @@ type Window struct {
 	slots  []slot // by revision modulo their number; nil until something is traced
 	owners *lru.Cache[int64, grant]
 	asked  *lru.Cache[int64, struct{}] // leases that a client has asked to revoke
-	traced map[int]int64               // by process the revision after which its requests are seen
+	traced map[int]*seen               // by process, also those that have ended, until the next one
+	gone   []seen                      // of processes before these: nothing else is kept of them
 	newest int64
 	bytes  int           // of all slots, see maxBytes
 	losses int           // see Losses
 	next   chan struct{} // closed by the next Drained, if somebody waits
+}
+
+// seen are the revisions of which a process's requests are seen: those after from.
+type seen struct {
+	from, newest int64
+	logged       bool // from is what the first write that it applied says
+	ended        bool // newest is the last
+}
+
+func (s *seen) has(revision int64) bool {
+	return s.from < revision && (!s.ended || revision <= s.newest)
 }
 
 // slot is what is known about a revision.
@@ -84,11 +99,16 @@ type grant struct {
 func NewWindow() *Window {
 	owners, _ := lru.New[int64, grant](leases) // fails for a size that is not positive
 	asked, _ := lru.New[int64, struct{}](leases)
-	return &Window{owners: owners, asked: asked, traced: map[int]int64{}}
+	return &Window{owners: owners, asked: asked, traced: map[int]*seen{}}
 }
 
 // Tracing says that the requests of a process are seen from now on, when its store
-// is at a revision. 0: that is not known, so they count from the first that is seen.
+// is at a revision, or soon after: the first write that it applies tells. 0: that is
+// not known, so they count from the first that is seen.
+//
+// What was seen of processes that have ended is forgotten, but for that it was seen:
+// an etcd that is restored from a backup gives its revisions a second time, and it
+// does so as another process.
 func (w *Window) Tracing(pid int, revision int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,23 +118,42 @@ func (w *Window) Tracing(pid int, revision int64) {
 	if revision == 0 {
 		revision = notSeen
 	}
-	w.traced[pid] = revision
+	for other, of := range w.traced {
+		if of.ended || other == pid { // PIDs are used again
+			delete(w.traced, other)
+			w.replace(of, revision)
+		}
+	}
+	w.traced[pid] = &seen{from: revision}
+	w.forget()
+}
+
+// replace notes what was seen of a process that has ended, as far as the one that
+// comes after it began with these revisions. Whether they are the same, only the watch
+// can tell.
+func (w *Window) replace(of *seen, revision int64) {
+	last := min(of.newest, revision)
+	if of.from >= last {
+		return
+	}
+	if len(w.gone) == replaced {
+		w.gone = slices.Delete(w.gone, 0, 1)
+	}
+	w.gone = append(w.gone, seen{from: of.from, newest: last, ended: true})
 }
 
 // Ended says that the requests of a process are not seen any more. What was seen
-// of it stays: the changes may come after it has ended.
+// of it stays until the next one: the changes may come after it has ended.
 func (w *Window) Ended(pid int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.traced, pid)
+	if of := w.traced[pid]; of != nil {
+		of.ended = true
+	}
 }
 
-// Forget drops what was seen of all processes that are not traced any more. An
-// etcd that is restored from a backup gives its revisions a second time, and it
-// does so as another process.
-func (w *Window) Forget() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// forget drops what was seen of all processes that are not in traced.
+func (w *Window) forget() {
 	w.newest = 0
 	for i := range w.slots {
 		s := &w.slots[i]
@@ -186,6 +225,9 @@ func (s *slot) bytes() int {
 func (w *Window) Applied(a *Applied) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if of := w.traced[a.PID]; of != nil && !of.logged && !of.ended {
+		of.from, of.logged = a.Revision-1, true
+	}
 	if s := w.slot(a.PID, a.Revision); s != nil && (s.applied == nil || a.Here) {
 		s.applied = a
 	}
@@ -194,13 +236,14 @@ func (w *Window) Applied(a *Applied) {
 // slot gives the slot of a revision, nil if it is too old, or its process is not
 // traced.
 func (w *Window) slot(pid int, revision int64) *slot {
-	from, ok := w.traced[pid]
-	switch {
-	case !ok || revision <= 0:
+	of := w.traced[pid]
+	if of == nil || of.ended || revision <= 0 {
 		return nil
-	case from == notSeen:
-		w.traced[pid] = revision - 1
 	}
+	if of.from == notSeen {
+		of.from = revision - 1
+	}
+	of.newest = max(of.newest, revision)
 	s := &w.slots[revision%size]
 	if s.revision > revision {
 		return nil
@@ -296,7 +339,7 @@ func (w *Window) Wait(ctx context.Context, revision int64, until time.Time) {
 func (w *Window) unsettled(revision int64) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.tracedAt(revision) || w.late(revision) {
+	if !w.awaited(revision) || w.late(revision) {
 		return nil
 	}
 	if s := &w.slots[revision%size]; s.revision == revision && s.applied != nil {
@@ -315,17 +358,30 @@ func (w *Window) unsettled(revision int64) <-chan struct{} {
 	return w.next
 }
 
-// tracedAt tells whether a revision is one of those that were traced.
-func (w *Window) tracedAt(revision int64) bool {
-	if w.slots == nil {
-		return false
-	}
-	for _, from := range w.traced {
-		if from < revision {
+// awaited tells whether more may come of a revision.
+func (w *Window) awaited(revision int64) bool {
+	for _, of := range w.traced {
+		if !of.ended && of.has(revision) {
 			return true
 		}
 	}
-	return w.slots[revision%size].revision == revision
+	return false
+}
+
+// tracedAt tells whether a revision is one of those that were traced.
+func (w *Window) tracedAt(revision int64) bool {
+	for _, of := range w.traced {
+		if of.has(revision) {
+			return true
+		}
+	}
+	return false
+}
+
+// forgotten tells whether a revision was seen of a process that another one has
+// replaced.
+func (w *Window) forgotten(revision int64) bool {
+	return slices.ContainsFunc(w.gone, func(of seen) bool { return of.has(revision) })
 }
 
 // late tells whether a revision has left the window.
@@ -336,28 +392,32 @@ func (w *Window) late(revision int64) bool { return revision <= w.newest-size }
 func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	traced, without := w.tracedAt(c.Revision), Missed
+	if w.forgotten(c.Revision) {
+		without = Late
+	}
 	switch {
-	case !w.tracedAt(c.Revision):
+	case !traced && without == Missed:
 		return nil, Untraced
-	case w.late(c.Revision):
+	case !traced, w.late(c.Revision):
 		return nil, Late
 	}
 	s := &w.slots[c.Revision%size]
 	if s.revision != c.Revision {
-		return nil, Missed // its place is empty, or has a newer one
+		return nil, without // its place is empty, or has a newer one
 	}
 	if write := s.author(c); write != nil {
-		return &write.By, Joined
+		return s.applied.complete(&write.By), Joined
 	}
 	switch a := s.applied; {
 	case a == nil:
-		return nil, Missed
+		return nil, without
 	case !a.Here:
 		return a.author(), Elsewhere
 	case w.ended(a) && c.Delete:
 		return w.expired(a), Joined
 	default:
-		return a.author(), Missed
+		return a.author(), without
 	}
 }
 

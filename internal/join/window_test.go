@@ -204,11 +204,71 @@ func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {
 	assert.Equal(t, Untraced, outcome, "nobody looks any more")
 
 	w.Tracing(etcd+1, 20) // restored to before what the other one wrote
-	w.Forget()
 	author, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
 	assert.Nil(t, author, "it is another revision 42")
 	assert.Zero(t, w.bytes)
 	assert.Equal(t, Missed, outcome)
+}
+
+func TestAChangeThatWasTracedAndComesTooLateIsLateAlsoAfterRestarts(t *testing.T) {
+	w := NewWindow()
+	seen := func(pid int, revisions ...int64) {
+		for _, r := range revisions {
+			w.Applied(&Applied{PID: pid, Revision: r, Here: true, Operation: "put"})
+			write := put("alice", "/a")
+			write.PID, write.Revision = pid, r
+			w.Served(write)
+		}
+	}
+	is := func(want map[int64]Outcome) {
+		t.Helper()
+		for r, outcome := range want {
+			_, got := w.Author(&Change{Revision: r, Key: []byte("/a")})
+			assert.Equal(t, Outcomes[outcome], Outcomes[got], "revision %d", r)
+			w.Wait(t.Context(), r, time.Now().Add(time.Hour)) // nothing of a process that has ended is waited for
+		}
+	}
+	const last = began + 5 + size
+	w.Tracing(1, began)
+	seen(1, began+1, began+5, last)
+	w.Ended(1)
+	is(map[int64]Outcome{began: Untraced, began + 1: Late, began + 5: Late, last - 1: Missed, last: Joined, last + 1: Untraced})
+
+	w.Tracing(2, last+10) // the etcd that is restarted; others have written meanwhile
+	seen(2, last+11)
+	is(map[int64]Outcome{began: Untraced, began + 1: Late, began + 5: Late, last - 1: Late, last: Late, last + 1: Untraced, last + 10: Untraced, last + 11: Joined})
+
+	w.Ended(2)
+	w.Tracing(3, last+11)
+	w.Ended(3) // it has served nothing
+	w.Tracing(4, last+11)
+	is(map[int64]Outcome{began: Untraced, began + 5: Late, last: Late, last + 1: Untraced, last + 10: Untraced, last + 11: Late})
+
+	for pid := range 10 * replaced { // it crashes again and again
+		r := int64(last + 12 + pid)
+		seen(4+pid, r)
+		w.Ended(4 + pid)
+		w.Tracing(5+pid, r)
+	}
+	is(map[int64]Outcome{last + 11 + 10*replaced: Late, last + 12 + 9*replaced: Late})
+	assert.Len(t, w.gone, replaced)
+}
+
+func TestAChangeWhoseMemberIsReplacedIsLateAlsoWhereAnotherMemberIsTracedToo(t *testing.T) {
+	w := traced()
+	const other = etcd + 1
+	w.Tracing(other, began)
+	w.Applied(entry("put", nil))
+	w.Applied(entry("put", func(a *Applied) { a.PID = other }))
+	w.Served(put("alice", "/a"))
+	w.Ended(etcd)
+	_, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
+	require.Equal(t, Joined, outcome)
+	w.Tracing(etcd+2, 50)
+	_, outcome = w.Author(&Change{Revision: 42, Key: []byte("/a")})
+	assert.Equal(t, Late, outcome, "the log has it, but the request is forgotten")
+	_, outcome = w.Author(&Change{Revision: 43, Key: []byte("/a")})
+	assert.Equal(t, Missed, outcome, "the other one has served nothing of it")
 }
 
 func TestWhereTheStoreIsNotKnownItCountsFromTheFirstThatIsSeen(t *testing.T) {
@@ -221,6 +281,39 @@ func TestWhereTheStoreIsNotKnownItCountsFromTheFirstThatIsSeen(t *testing.T) {
 	assert.Equal(t, Untraced, outcome)
 	_, outcome = w.Author(&Change{Revision: 43, Key: []byte("/a")})
 	assert.Equal(t, Missed, outcome)
+}
+
+func TestItCountsFromTheFirstWriteThatTheProcessAppliesWhateverItsStoreWasAt(t *testing.T) {
+	for name, store := range map[string]int64{"others wrote meanwhile": began, "others were ahead": 60, "not known": 0} {
+		t.Run(name, func(t *testing.T) {
+			w := NewWindow()
+			w.Tracing(etcd, store)
+			early := put("", "/a") // applied before, answered after: its log was not seen, nor its user
+			early.Revision = 41
+			w.Served(early)
+			w.Applied(entry("put", nil))
+			w.Served(put("alice", "/a"))
+			w.Wait(t.Context(), 41, time.Now().Add(time.Hour))
+			for r, want := range map[int64]Outcome{41: Untraced, 42: Joined, 43: Missed} {
+				_, outcome := w.Author(&Change{Revision: r, Key: []byte("/a")})
+				assert.Equal(t, Outcomes[want], Outcomes[outcome], "revision %d", r)
+			}
+		})
+	}
+}
+
+func TestTheLogTellsTheUserOfARequestThatWasUnderWayWhenItsTracingBegan(t *testing.T) {
+	w := traced()
+	write := put("", "/a")
+	write.By.Client = netip.MustParseAddrPort("10.0.0.17:5000")
+	w.Served(write)
+	w.Applied(entry("put", func(a *Applied) { a.User = "alice" }))
+	author, outcome := w.Author(&Change{Revision: 42, Key: []byte("/a")})
+	assert.Equal(t, Joined, outcome)
+	assert.Equal(t, "alice", author.User)
+	assert.Equal(t, write.By.Client, author.Client)
+	assert.Equal(t, metadata.AttributeEtcdAuthorSourceRequest, author.Source)
+	assert.Empty(t, write.By.User, "changes share their author")
 }
 
 func TestWaitEndsWhenNothingMoreCanCome(t *testing.T) {

@@ -120,6 +120,17 @@ func (a *Applied) author() *logrecord.Author {
 	return &logrecord.Author{Source: metadata.AttributeEtcdAuthorSourceRaft, User: a.User, Operation: a.Operation, MemberID: a.MemberID, Duration: -1}
 }
 
+// complete adds what the log says of a request's user: a request that was under way
+// when its tracing began has none. a is nil if the log was not seen.
+func (a *Applied) complete(by *logrecord.Author) *logrecord.Author {
+	if a == nil || a.User == "" || by.User != "" {
+		return by
+	}
+	completed := *by
+	completed.User = a.User
+	return &completed
+}
+
 // allows tells whether a request may be the one that the log has at its revision.
 func (a *Applied) allows(w *Write) bool {
 	switch {

@@ -28,11 +28,23 @@ type TLS struct {
 	// ServerCertFile and ServerKeyFile are the members' certificate, for localhost and 127.0.0.1, and its key.
 	ServerCertFile, ServerKeyFile string
 
-	config *tls.Config
+	config    *tls.Config
+	authority *pair
 }
 
 // Config gives a configuration for a client, with the client certificate. The caller owns it.
 func (t *TLS) Config() *tls.Config { return t.config.Clone() }
+
+// ConfigAs gives a configuration for a client whose certificate has another common name.
+func (t *TLS) ConfigAs(commonName string) (*tls.Config, error) {
+	client, err := issue(clientTemplate(commonName), t.authority)
+	if err != nil {
+		return nil, err
+	}
+	config := t.Config()
+	config.Certificates = []tls.Certificate{client.certificate()}
+	return config, nil
+}
 
 // NewTLS makes an authority, a certificate for the members and one for clients in dir.
 func NewTLS(dir string) (*TLS, error) {
@@ -68,9 +80,8 @@ func (t *TLS) create(dir string) error {
 	if err != nil {
 		return err
 	}
-	client := template("client")
-	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	clientPair, err := issue(client, authority)
+	t.authority = authority
+	clientPair, err := issue(clientTemplate("client"), authority)
 	if err != nil {
 		return err
 	}
@@ -89,7 +100,7 @@ func (t *TLS) create(dir string) error {
 	t.config = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		RootCAs:      roots,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{clientPair.cert.Raw}, PrivateKey: clientPair.key}},
+		Certificates: []tls.Certificate{clientPair.certificate()},
 	}
 	return nil
 }
@@ -107,6 +118,16 @@ func template(name string) *x509.Certificate {
 		NotAfter:  time.Now().Add(24 * time.Hour),
 		KeyUsage:  x509.KeyUsageDigitalSignature,
 	}
+}
+
+func clientTemplate(name string) *x509.Certificate {
+	client := template(name)
+	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	return client
+}
+
+func (p *pair) certificate() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}
 }
 
 // issue signs a certificate with a new key; without an authority it signs itself.

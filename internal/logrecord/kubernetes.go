@@ -17,6 +17,8 @@ type Kubernetes struct {
 	Prefixes []string
 	// APIServers are the names of the processes that are API servers.
 	APIServers []string
+	// Remote are the API servers whose process is not known, as those on other hosts.
+	Remote Clients
 	// Always tells that of every key below them. Else one whose value is nothing that
 	// an API server writes stays a plain key.
 	Always bool
@@ -34,15 +36,18 @@ func (k *Kubernetes) cut(key []byte) ([]byte, bool) {
 
 // passedBy tells whether an object of Kubernetes was changed by somebody else than an
 // API server. These only ever write in transactions, which compare the object's
-// revision: k8s.io/apiserver/pkg/storage/etcd3/store.go. And where the client is of
-// this host, its process has a name.
+// revision: k8s.io/apiserver/pkg/storage/etcd3/store.go. Where the client is of this
+// host, its process has a name; else etcd knows it by its certificate and address.
 func (k *Kubernetes) passedBy(a *Author, attrs pcommon.Map) bool {
 	switch {
 	case a.LeaseID != 0: // the end of an event
 		return false
 	case a.Operation != "txn" && a.Operation != "":
-	case a.Process.PID != 0 && !slices.Contains(k.APIServers, a.Process.Name):
-	default:
+	case a.Process.PID != 0:
+		if slices.Contains(k.APIServers, a.Process.Name) {
+			return false
+		}
+	case !k.Remote.exclude(a):
 		return false
 	}
 	_, object := attrs.Get(objectNames[resourceType])

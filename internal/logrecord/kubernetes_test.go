@@ -210,6 +210,56 @@ func hasNeedle(b []byte, needle string) bool {
 	return bytes.Contains(b, []byte(needle))
 }
 
+func TestWhoIsNoneOfTheRemoteAPIServersPassesThemWhateverHeDoes(t *testing.T) {
+	name, nets, both := []string{"apiserver"}, []string{"10.0.0.0/24", "2001:db8::7"}, []string{"apiserver", "10.0.0.1"}
+	from := func(address, subject string) Author {
+		return Author{Operation: "txn", Client: netip.AddrPortFrom(netip.MustParseAddr(address), 5000), Subject: subject}
+	}
+	local := func(process string) Author {
+		a := from("127.0.0.1", "apiserver")
+		a.Process = Process{process, 1}
+		return a
+	}
+	for what, tc := range map[string]struct {
+		remote []string
+		author Author
+		direct any
+	}{
+		"nobody is named":                    {nil, from("10.0.0.9", "eve"), nil},
+		"its name":                           {name, from("10.9.9.9", "apiserver"), nil},
+		"another name":                       {name, from("10.9.9.9", "eve"), true},
+		"a name that begins like it":         {name, from("10.9.9.9", "apiserver-2"), true},
+		"no name, where names are known":     {name, from("10.9.9.9", ""), nil},
+		"its network":                        {nets, from("10.0.0.255", "eve"), nil},
+		"its network, as IPv6 has it":        {nets, from("::ffff:10.0.0.1", ""), nil},
+		"its address":                        {nets, from("2001:db8::7", ""), nil},
+		"another network":                    {nets, from("10.0.1.1", ""), true},
+		"another network, whatever the name": {nets, from("10.0.1.1", "apiserver"), true},
+		"another address":                    {nets, from("2001:db8::8", ""), true},
+		"its name from another address":      {both, from("10.0.0.2", "apiserver"), nil},
+		"its address with another name":      {both, from("10.0.0.1", "eve"), nil},
+		"neither":                            {both, from("10.0.0.2", "eve"), true},
+		"of another address, without a name": {both, from("10.0.0.2", ""), nil},
+		"not even it puts":                   {both, Author{Operation: "put", Client: netip.MustParseAddrPort("10.0.0.1:1"), Subject: "apiserver"}, true},
+		"of the raft log no client is known": {both, Author{Source: metadata.AttributeEtcdAuthorSourceRaft, Operation: "txn", User: "eve"}, nil},
+		"the end of a lease":                 {both, Author{Operation: "lease_expire", LeaseID: 7, Client: netip.MustParseAddrPort("10.0.0.2:1"), Subject: "eve"}, nil},
+		"a process of this host by its own":  {nets, local("kube-apiserver"), nil},
+		"another one, with its certificate":  {name, local("etcdctl"), true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			k := Kubernetes{Prefixes: []string{"/registry/"}, APIServers: []string{"kube-apiserver"}, Always: true}
+			for _, text := range tc.remote {
+				require.NoError(t, k.Remote.Add(text))
+			}
+			f := &Format{Events: metadata.DefaultEventsConfig(), Kubernetes: k}
+			b := f.NewBatch((&resource.Builder{}).Cluster(1), time.Now(), 1)
+			change(b, written("/registry/pods/default/web", "x"), 0)
+			b.Sign(0, &tc.author)
+			assert.Equal(t, tc.direct, b.records.At(0).Attributes().AsRaw()["etcd.kubernetes.direct"])
+		})
+	}
+}
+
 func TestWhoPassesTheAPIServerIsToldAndNobodyElse(t *testing.T) {
 	apiServer, other := Process{"kube-apiserver", 1}, Process{"etcdctl", 2}
 	for name, tc := range map[string]struct {

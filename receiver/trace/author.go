@@ -17,27 +17,31 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 )
 
-// followWrites ties the changes of a process that passed its self-check to its
-// requests from now on: two more traps for each write that it applies, so only where
-// somebody asks.
-func (t *tracer) followWrites(p *process, answers []answer) {
+// followWrites has a process tell the writes that it applies: two more traps for each
+// of them, so only where somebody asks.
+func (t *tracer) followWrites(p *process) {
+	if t.Window == nil || len(p.executable.applied) == 0 || p.writes != nil {
+		return
+	}
+	var err error
+	if p.writes, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, p.executable.applied); err != nil {
+		t.Logger.Warn("what other members served cannot be told", zap.Int("pid", p.PID), zap.Error(err))
+	}
+}
+
+// tieWrites ties the changes of a process that passed its self-check to its requests
+// from now on.
+func (t *tracer) tieWrites(p *process, answers []answer) {
 	if t.Window == nil {
 		return
 	}
 	var revision uint64
 	for _, a := range answers {
-		if a.cluster == p.cluster {
+		if a.cluster == p.cluster && a.member == p.member { // others may be ahead
 			revision = max(revision, a.revision)
 		}
 	}
-	if len(p.executable.applied) > 0 && p.writes == nil {
-		var err error
-		if p.writes, err = t.programs.Attach(executablePath(t.proc(), p.PID), p.PID, p.executable.applied); err != nil {
-			t.Logger.Warn("what other members served cannot be told", zap.Int("pid", p.PID), zap.Error(err))
-		}
-	}
 	t.Window.Tracing(p.PID, int64(revision))
-	t.Window.Forget()
 }
 
 // applied tells the watch of a write that a member has applied.

@@ -156,6 +156,13 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 		t.refuse(p, err)
 		return
 	}
+	// All probes are in before anything counts: else the first requests had no user, and
+	// of the first writes the log was not seen.
+	if t.Cluster.Username() != "" || slices.ContainsFunc(c.answers, func(a answer) bool { return a.code != codes.OK }) {
+		t.followUsers(p)
+	}
+	t.followWrites(p)
+	t.drain(time.Now())
 	p.is.StartNano, p.is.Checked, p.verified, p.since = nano, 1, true, time.Now()
 	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
 		t.Logger.Error("telling the programs about a process", zap.Error(err))
@@ -168,10 +175,7 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	t.Report(p.PID, nil)
 	t.followFiles(p)
 	t.followConnections(p, c.members)
-	if t.Cluster.Username() != "" || slices.ContainsFunc(c.answers, func(a answer) bool { return a.code != codes.OK }) {
-		t.followUsers(p)
-	}
-	t.followWrites(p, c.answers)
+	t.tieWrites(p, c.answers)
 }
 
 var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown")

@@ -152,6 +152,21 @@ func TestAWatchThatLagsBehindTheWindowCountsAndTellsEachChange(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("authors of %d changes in revisions %d..%d missing: late", last-kept-1034, 1035, last-kept), gaps[1])
 }
 
+func TestAWatchThatLagsBehindARestartOfEtcdTellsWhatWasTracedBeforeAsLate(t *testing.T) {
+	var gaps []string
+	s := followUnnamed(t, gapsOf(&gaps, accepted))
+	s.Window.Tracing(tracedEtcd, 10)
+	missed(s.Window, 11, 12)
+	s.Window.Ended(tracedEtcd)
+	s.Window.Tracing(tracedEtcd+1, 14)
+	s.takeOne(t, 11, 12, 13, 14)
+	s.flushLast(t.Context())
+	assert.Equal(t, []string{"authors of 2 changes in revisions 11..12 missing: late", "authors of 2 changes in revisions 13..14 missing: untraced"}, gaps)
+	of := s.coverage.all()[1]
+	assert.EqualValues(t, 2, of[join.Late].count)
+	assert.EqualValues(t, 2, of[join.Untraced].count)
+}
+
 // points are those of the coverage, by cluster and outcome.
 func (s *session) points(t *testing.T) map[string]map[string]int64 {
 	t.Helper()

@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
+func needRoot(t *testing.T) {
+	t.Helper()
 	switch {
 	case os.Geteuid() == 0:
 	case os.Getenv("CI") != "":
@@ -32,6 +33,10 @@ func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
 	default:
 		t.Skip("NOT PROVEN: programs in the kernel need root here")
 	}
+}
+
+func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
+	needRoot(t)
 	asked := questions(t)
 	b := startBackend(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4", "--strict-reconfig-check=false"}})
