@@ -41,7 +41,7 @@ func (k *Kubernetes) passedBy(a *Author, attrs pcommon.Map) bool {
 	case a.LeaseID != 0: // the end of an event
 		return false
 	case a.Operation != "txn" && a.Operation != "":
-	case a.Process.PID != 0 && !slices.Contains(k.APIServers, a.Process.Name):
+	case a.Process != (Process{}) && !slices.Contains(k.APIServers, a.Process.Name):
 	default:
 		return false
 	}

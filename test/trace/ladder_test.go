@@ -36,6 +36,7 @@ type proven struct {
 	Rung        string // "": what this kernel gives by itself
 	RingBuffer  bool
 	BTF         bool
+	OwnPIDs     bool `json:"-"` // its process ids are not the host's
 	Uprobes     string
 	Requests    string
 	Syncs       string
@@ -54,7 +55,11 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 		return
 	}
 	t.Run("what this kernel gives", func(t *testing.T) {
-		proveRung(t, &proven{BTF: true}, everything())
+		p := &proven{BTF: true}
+		if by := lockdown(); by != "none" {
+			p.Rung = "lockdown=" + by
+		}
+		proveRung(t, p, everything())
 	})
 	t.Run("probes by perf", func(t *testing.T) {
 		if features.HaveBPFLinkUprobeMulti() != nil {
@@ -104,6 +109,9 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 			delete(a.attrs, "etcd.client.process.name")
 			delete(a.attrs, "etcd.client.process.pid")
 		}
+	}
+	if p.OwnPIDs {
+		threads = map[int64]bool{0: true} // none is told
 	}
 	newProof().judge(t, how, asked, mine(tr.Records()[known:], asked), threads)
 	assert.Empty(t, tr.Lost())
