@@ -124,6 +124,7 @@ type visit struct {
 	mode     trace.Mode
 	proc     string // a folder in which etcd is seen and hidden; empty: it is seen
 	traced   func()
+	leaves   bool // as soon as it traces
 
 	attaches, traces int
 	lost             atomic.Int64
@@ -158,6 +159,9 @@ func (v *visit) stay(t *testing.T, d time.Duration) {
 			}
 			if err == nil && v.traced != nil {
 				v.traced()
+			}
+			if err == nil && v.leaves {
+				cancel()
 			}
 		},
 	}
