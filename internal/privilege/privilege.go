@@ -31,7 +31,7 @@ const (
 )
 
 // Explain adds to an error of loading or attaching what is missing and what would
-// give it. An error that has to do with neither stays as it is.
+// give it. An error that has to do with none of it stays as it is.
 func (h Host) Explain(err error) error {
 	if err == nil {
 		return nil
@@ -39,6 +39,9 @@ func (h Host) Explain(err error) error {
 	var reasons []string
 	if errors.Is(err, fs.ErrPermission) {
 		reasons = h.forbidden()
+	}
+	if h.lockdown() == "confidentiality" { // of which the kernel says EINVAL: it has no such function then
+		reasons = append(reasons, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity")
 	}
 	if len(reasons) == 0 {
 		return err
@@ -84,9 +87,6 @@ func (h Host) forbidden() []string {
 	if limit := h.lockedMemory(); len(lacks) == 0 && limit != "" && !have(sysResource) {
 		reasons = append(reasons, "before Linux 5.11 programs of the kernel count as locked memory, of which the collector may have "+limit+
 			" bytes: give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit")
-	}
-	if h.lockdown() == "confidentiality" {
-		reasons = append(reasons, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity")
 	}
 	return reasons
 }

@@ -61,6 +61,12 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestLockdownIsNamedWhateverTheKernelSaysOfIt(t *testing.T) {
+	locked := host(t, 1<<bpf|1<<perfmon|1<<sysPtrace, 0, "none integrity [confidentiality]\n")
+	err := locked.Explain(fmt.Errorf("load program: %w: unknown func bpf_probe_read#4", syscall.EINVAL))
+	require.EqualError(t, err, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity (the kernel says: load program: invalid argument: unknown func bpf_probe_read#4)")
+}
+
 func TestWhatIsNoQuestionOfPrivilegesStaysAsItIs(t *testing.T) {
 	assert.NoError(t, Host{}.Explain(nil))
 	other := errors.New("the verifier refuses")
