@@ -73,7 +73,7 @@ func TestACollectorThatComesAndGoesLeavesNothing(t *testing.T) {
 	took := time.Since(began)
 	require.Equal(t, cycles+1, v.traces)
 	before.leavesNothing(t)
-	waitFor(t, "the end of all probes", func() bool { return linksInto(t, member.PID()) == 0 && isAsInFile(t, member.PID()) })
+	waitFor(t, "the end of all probes", func() bool { return harness.LinksInto(t, member.PID()) == 0 && isAsInFile(t, member.PID()) })
 	t.Logf("%d cycles in %s: memory %.0f -> %.0f MiB, of etcd %.0f -> %.0f MiB, its descriptors %d -> %d", cycles, took.Round(time.Second),
 		own, residentMiB(t, os.Getpid()), its, residentMiB(t, member.PID()), etcdBefore, len(descriptorsOf(t, member.PID())))
 }
