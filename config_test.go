@@ -5,6 +5,7 @@ package etcdreceiver
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -232,5 +233,27 @@ func TestREADMEHasEveryOption(t *testing.T) {
 	require.NoError(t, err)
 	for key := range fieldsOf(reflect.TypeFor[Config]()) {
 		assert.True(t, strings.Contains(string(readme), "`"+key+"`"), "README.md does not mention the option %s", key)
+	}
+}
+
+// There is no other system to run this on, but nothing that could differ there
+// either.
+func TestTheConfigurationIsCheckedAlikeOnEverySystem(t *testing.T) {
+	files := func(system string) string {
+		list := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{.GoFiles}}", ".", "./internal/metadata", "./internal/etcdclient", "./internal/redact", "./internal/privilege")
+		list.Env = append(os.Environ(), "GOOS="+system)
+		out, err := list.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	here := files("linux")
+	require.Contains(t, here, "config.go")
+	for _, system := range []string{"darwin", "windows"} {
+		assert.Equal(t, here, files(system), "files for %s only", system)
+	}
+	for _, file := range []string{"config.go", "unmarshal.go"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.NotRegexp(t, `"(runtime|path/filepath)"`, string(text), "%s asks where it runs", file)
 	}
 }
