@@ -14,6 +14,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // hostPIDs is the host's own name space of process ids, which always has this
@@ -30,6 +31,7 @@ type pids struct {
 	list   *link.Iter
 	toHost map[uint32]uint32
 	toHere map[uint32]uint32
+	put    map[uint32]uint32 // those of PutProcess to the host's, until they are removed: what was recorded of one outlives it
 }
 
 // newPIDs gives an error where the ids differ and the kernel cannot tell how.
@@ -48,7 +50,7 @@ func newPIDs() (*pids, error) {
 		return nil, fmt.Errorf("%w: %w", errOtherPIDs, whyNot(err))
 	}
 	defer loaded.Close() // the link keeps its program
-	p := &pids{}
+	p := &pids{put: map[uint32]uint32{}}
 	if p.list, err = link.AttachIter(link.IterOptions{Program: loaded.Programs[lifecycleProgPidsHere]}); err != nil {
 		return nil, fmt.Errorf("%w: %w", errOtherPIDs, err)
 	}
@@ -75,7 +77,32 @@ func (p *pids) look() error {
 		is := *(*lifecyclePidHere)(unsafe.Pointer(unsafe.SliceData(raw)))
 		p.toHost[is.Pid], p.toHere[is.Tgid] = is.Tgid, is.Pid
 	}
+	for pid, tgid := range p.put {
+		p.toHost[pid], p.toHere[tgid] = tgid, pid
+	}
 	return nil
+}
+
+// keep looks for a process and gives its id of the host, which is known until let.
+func (p *pids) keep(pid int) (uint32, error) {
+	if p == nil {
+		return uint32(pid), nil
+	}
+	err := p.look()
+	tgid, ok := p.toHost[uint32(pid)]
+	if err == nil && !ok {
+		err = fmt.Errorf("process %d: %w", pid, unix.ESRCH)
+	}
+	if err == nil {
+		p.put[uint32(pid)] = tgid
+	}
+	return tgid, err
+}
+
+func (p *pids) let(pid int) {
+	if p != nil {
+		delete(p.put, uint32(pid))
+	}
 }
 
 // host is the id under which the programs see a process.

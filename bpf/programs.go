@@ -191,12 +191,9 @@ func (p *Programs) RemoveBinary(id uint32, operations map[OperationKey]Operation
 // PutProcess tells the programs about a process, or changes what they know of it.
 // Its requests are recorded from now on.
 func (p *Programs) PutProcess(pid int, is Process) error {
-	if err := p.pids.look(); err != nil {
+	tgid, err := p.pids.keep(pid)
+	if err != nil {
 		return err
-	}
-	tgid := p.pids.host(pid)
-	if tgid == 0 {
-		return unix.ESRCH
 	}
 	return p.objects.Processes.Put(tgid, &is)
 }
@@ -204,6 +201,7 @@ func (p *Programs) PutProcess(pid int, is Process) error {
 // RemoveProcess makes the programs forget a process and what they counted of it.
 func (p *Programs) RemoveProcess(pid int) error {
 	tgid := p.pids.host(pid)
+	p.pids.let(pid)
 	err := p.objects.Processes.Delete(tgid)
 	var key etcdDistributionKey
 	var gone []etcdDistributionKey

@@ -115,6 +115,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	}
 	newProof().judge(t, how, asked, mine(tr.Records()[known:], asked), threads)
 	assert.Empty(t, tr.Lost())
+	assert.NotContains(t, tr.logged(), "forgetting a process")
 	waitFor(t, "the kernel to be as it was", func() bool { return assert.ObjectsAreEqual(before, left(t)) })
 	if t.Failed() {
 		return
