@@ -3,8 +3,7 @@
 /* Copyright The etcdreceiver Authors
  * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * Which processes begin and end, and which ids they have. They hang on the kernel's tracepoints with BTF, in an object of
- * their own: where there is none, processes are looked for from time to time.
+ * Which processes begin and end, and which ids they have. They hang on the kernel's tracepoints, with BTF where it is there.
  */
 #include "process.h"
 #include "ring.h"
@@ -70,6 +69,25 @@ static __always_inline void ended(struct task_struct *task)
 		tell(RECORD_EXIT);
 }
 TRACEPOINT(sched_process_exit, ended((void *)ctx[0]))
+
+/* The same without BTF. Nothing of the kernel's is read, so what counts is the end of the first thread, which in a Go
+ * program does not end before the others. */
+SEC("tracepoint/sched/sched_process_exec")
+int executed(void *ctx)
+{
+	tell(RECORD_EXEC);
+	return 0;
+}
+
+SEC("tracepoint/sched/sched_process_exit")
+int first_thread_ended(void *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32;
+	if ((__u32)id == tgid && bpf_map_lookup_elem(&processes, &tgid))
+		tell(RECORD_EXIT);
+	return 0;
+}
 
 struct pid_here {
 	__u32 tgid; /* as the programs see it: of the host */
