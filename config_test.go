@@ -5,9 +5,11 @@ package etcdreceiver
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,6 +35,9 @@ func load(t *testing.T, text string) (*Config, error) {
 
 func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 	unreadable := filepath.Join(t.TempDir(), "absent.pem")
+	_, err := os.Open(unreadable)
+	var absent *os.PathError
+	require.ErrorAs(t, err, &absent) // each system has its own words
 	broken := filepath.Join(t.TempDir(), "broken.pem")
 	require.NoError(t, os.WriteFile(broken, []byte("not PEM"), 0o600))
 	for name, tc := range map[string]struct{ config, want string }{
@@ -51,8 +56,8 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"TLS endpoint with insecure":     {`{endpoints: ["https://a:1"], tls: {insecure: true}}`, `endpoints[0] "https://a:1" is TLS but tls.insecure is true; use http://, or remove tls.insecure`},
 		"certificate without key":        {`tls: {cert_file: /dev/null}`, `tls.cert_file "/dev/null" is set but tls.key_file is not; a client certificate needs both`},
 		"key without certificate":        {`tls: {key_file: /dev/null}`, `tls.key_file "/dev/null" is set but tls.cert_file is not; a client certificate needs both`},
-		"unreadable file":                {`tls: {ca_file: ` + unreadable + `}`, `tls.ca_file "` + unreadable + `" cannot be read: no such file or directory; check the path and its permissions`},
-		"file that is no certificate":    {`tls: {ca_file: ` + broken + `}`, `tls with ca_file "` + broken + `", cert_file "" and key_file "": failed to load TLS config: failed to load CA CertPool File: failed to parse cert`},
+		"unreadable file":                {`tls: {ca_file: ` + unreadable + `}`, `tls.ca_file ` + strconv.Quote(unreadable) + ` cannot be read: ` + absent.Err.Error() + `; check the path and its permissions`},
+		"file that is no certificate":    {`tls: {ca_file: ` + broken + `}`, `tls with ca_file ` + strconv.Quote(broken) + `, cert_file "" and key_file "": failed to load TLS config: failed to load CA CertPool File: failed to parse cert`},
 		"negative reload":                {`tls: {reload_interval: -1s}`, `tls.reload_interval -1s is negative; want a positive duration, for example 5m`},
 		"user without password":          {`username: otel`, `username "otel" has no password; set password, for example ${env:ETCD_PASSWORD}`},
 		"password without user":          {`password: x`, `password is set but username is not; set username, or remove password`},
@@ -239,5 +244,27 @@ func TestREADMEHasEveryOption(t *testing.T) {
 	require.NoError(t, err)
 	for key := range fieldsOf(reflect.TypeFor[Config]()) {
 		assert.True(t, strings.Contains(string(readme), "`"+key+"`"), "README.md does not mention the option %s", key)
+	}
+}
+
+// There is no other system to run this on, but nothing that could differ there
+// either.
+func TestTheConfigurationIsCheckedAlikeOnEverySystem(t *testing.T) {
+	files := func(system string) string {
+		list := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{.GoFiles}}", ".", "./internal/metadata", "./internal/etcdclient", "./internal/redact", "./internal/privilege")
+		list.Env = append(os.Environ(), "GOOS="+system)
+		out, err := list.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	here := files("linux")
+	require.Contains(t, here, "config.go")
+	for _, system := range []string{"darwin", "windows"} {
+		assert.Equal(t, here, files(system), "files for %s only", system)
+	}
+	for _, file := range []string{"config.go", "unmarshal.go"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.NotRegexp(t, `"(runtime|path/filepath)"`, string(text), "%s asks where it runs", file)
 	}
 }

@@ -32,6 +32,7 @@ const (
 // kernel and know etcd by Programs.PutProcess; what they tell is in the ring and
 // the distributions of Programs.
 type Disk struct {
+	pids  *pids
 	spec  *ebpf.CollectionSpec
 	maps  map[string]*ebpf.Map // shared by all programs
 	own   []*ebpf.Map
@@ -56,7 +57,7 @@ var (
 // disks. Its error says that syncs cannot be followed at all; Lacks says what else
 // is missing. A sync that takes as long as slow is in the ring; 0: none is.
 func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
-	d := &Disk{}
+	d := &Disk{pids: p.pids}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -129,7 +130,7 @@ func (d *Disk) attach(names []string) error {
 
 // Writer is a process and what it wrote to a disk.
 type Writer struct {
-	PID   uint32
+	PID   uint32 // 0 if it has none where this process runs
 	Name  string
 	Bytes uint64
 }
@@ -155,7 +156,7 @@ func (d *Disk) Writers(disk uint32, from, to uint64) ([]Writer, error) {
 			}
 		}
 		if n := max(filled, handed); n > 0 {
-			out = append(out, Writer{PID: key.Tgid, Name: string(untilZero(value.Name[:])), Bytes: n})
+			out = append(out, Writer{PID: d.pids.here(key.Tgid), Name: string(untilZero(value.Name[:])), Bytes: n})
 		}
 	}
 	slices.SortFunc(out, func(a, b Writer) int {

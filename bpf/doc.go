@@ -10,6 +10,7 @@
 //	lifecycle.bpf.c  which processes begin and end (tracepoints)
 //	record.h         what the programs write into the ring
 //	process.h        what they are told of processes; binary.h, where things lie in an executable
+//	pids.go          ids of processes, where the collector has others than the host
 //	ladder.go        what is done where a kernel lacks something
 //	go.h             how Go lies in registers and memory; peer.h, who asks
 //

@@ -13,6 +13,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type lifecyclePidHere struct {
+	_    structs.HostLayout
+	Tgid uint32
+	Pid  uint32
+}
+
 type lifecycleProcess struct {
 	_         structs.HostLayout
 	Bias      uint64
@@ -30,8 +36,12 @@ const (
 	lifecycleMapLost              = "lost"
 	lifecycleMapProcesses         = "processes"
 	lifecycleMapRecords           = "records"
+	lifecycleProgExecuted         = "executed"
+	lifecycleProgFirstThreadEnded = "first_thread_ended"
+	lifecycleProgPidsHere         = "pids_here"
 	lifecycleProgSchedProcessExec = "sched_process_exec"
 	lifecycleProgSchedProcessExit = "sched_process_exit"
+	lifecycleVarTellPidHere       = "tell_pid_here"
 )
 
 // loadLifecycle returns the embedded CollectionSpec for lifecycle.
@@ -76,6 +86,9 @@ type lifecycleSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lifecycleProgramSpecs struct {
+	Executed         *ebpf.ProgramSpec `ebpf:"executed"`
+	FirstThreadEnded *ebpf.ProgramSpec `ebpf:"first_thread_ended"`
+	PidsHere         *ebpf.ProgramSpec `ebpf:"pids_here"`
 	SchedProcessExec *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
 }
@@ -94,6 +107,7 @@ type lifecycleMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lifecycleVariableSpecs struct {
+	TellPidHere *ebpf.VariableSpec `ebpf:"tell_pid_here"`
 }
 
 // lifecycleObjects contains all objects after they have been loaded into the kernel.
@@ -135,18 +149,25 @@ func (m *lifecycleMaps) Close() error {
 //
 // It can be passed to loadLifecycleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lifecycleVariables struct {
+	TellPidHere *ebpf.Variable `ebpf:"tell_pid_here"`
 }
 
 // lifecyclePrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadLifecycleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lifecyclePrograms struct {
+	Executed         *ebpf.Program `ebpf:"executed"`
+	FirstThreadEnded *ebpf.Program `ebpf:"first_thread_ended"`
+	PidsHere         *ebpf.Program `ebpf:"pids_here"`
 	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
 }
 
 func (p *lifecyclePrograms) Close() error {
 	return _LifecycleClose(
+		p.Executed,
+		p.FirstThreadEnded,
+		p.PidsHere,
 		p.SchedProcessExec,
 		p.SchedProcessExit,
 	)

@@ -5,7 +5,11 @@
 
 package bpf
 
-import "github.com/cilium/ebpf/link"
+import (
+	"errors"
+
+	"github.com/cilium/ebpf/link"
+)
 
 // Lifecycle is the programs that tell which processes begin and end, as KindExec
 // and KindExit in the ring.
@@ -19,6 +23,11 @@ func (p *Programs) FollowLifecycle() (*Lifecycle, error) {
 		return nil, err
 	}
 	links, err := attachTracepoints(spec, p.shared(spec), []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
+	if errors.Is(err, errNoBTF) {
+		links, err = attachByName(spec, p.shared(spec), []tracepoint{
+			{"sched", "sched_process_exec", lifecycleProgExecuted}, {"sched", "sched_process_exit", lifecycleProgFirstThreadEnded},
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 // Network is the programs that follow the TCP connections of the processes that
 // passed their self-check. What they tell is in the ring, as KindConnection.
 type Network struct {
+	pids                *pids
 	listeners, followed *ebpf.Map
 	links               []link.Link
 	open                *link.Iter
@@ -27,7 +28,7 @@ type Network struct {
 // FollowNetwork attaches them. Connections that were there before, and where a
 // process listens, are known after Look.
 func (p *Programs) FollowNetwork() (_ *Network, err error) {
-	n := &Network{}
+	n := &Network{pids: p.pids}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -77,6 +78,7 @@ func (n *Network) Look(each func(*Record)) error {
 		if err := Decode(raw[:size], &n.record); err != nil {
 			return err
 		}
+		n.record.PID = n.pids.here(n.record.PID)
 		each(&n.record)
 	}
 	return nil
@@ -89,7 +91,7 @@ func (n *Network) Forget(pid int) error {
 	var tgid uint32
 	all := n.listeners.Iterate()
 	for all.Next(&at, &tgid) {
-		if tgid == uint32(pid) {
+		if tgid == n.pids.host(pid) {
 			gone = append(gone, at)
 		}
 	}

@@ -36,6 +36,7 @@ type Programs struct {
 	objects etcdObjects
 	ring    *ringbuf.Reader
 	lost    *ebpf.Memory
+	pids    *pids
 	record  ringbuf.Record // of Drain
 	multi   bool           // one link for all addresses: uprobe_multi, Linux 6.6
 }
@@ -50,7 +51,11 @@ func Load(o Options) (*Programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Programs{multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil}
+	ids, err := newPIDs()
+	if err != nil {
+		return nil, err
+	}
+	p := &Programs{pids: ids, multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil}
 	spec.Maps[etcdMapRecords].MaxEntries = uint32(o.RingBytes)
 	slow := uint64(math.MaxUint64)
 	if o.SlowRequest > 0 {
@@ -70,13 +75,13 @@ func Load(o Options) (*Programs, error) {
 		}
 	}
 	if err := withMemory(func() error { return spec.LoadAndAssign(&p.objects, nil) }); err != nil {
-		return nil, err
+		return nil, errors.Join(err, ids.Close())
 	}
 	if p.lost, err = p.objects.Lost.Memory(); err == nil {
 		p.ring, err = ringbuf.NewReader(p.objects.Records)
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.objects.Close())
+		return nil, errors.Join(err, p.objects.Close(), ids.Close())
 	}
 	p.ring.SetDeadline(time.Unix(1, 0)) // long past: never wait
 	return p, nil
@@ -186,17 +191,23 @@ func (p *Programs) RemoveBinary(id uint32, operations map[OperationKey]Operation
 // PutProcess tells the programs about a process, or changes what they know of it.
 // Its requests are recorded from now on.
 func (p *Programs) PutProcess(pid int, is Process) error {
-	return p.objects.Processes.Put(uint32(pid), &is)
+	tgid, err := p.pids.keep(pid)
+	if err != nil {
+		return err
+	}
+	return p.objects.Processes.Put(tgid, &is)
 }
 
 // RemoveProcess makes the programs forget a process and what they counted of it.
 func (p *Programs) RemoveProcess(pid int) error {
-	err := p.objects.Processes.Delete(uint32(pid))
+	tgid := p.pids.host(pid)
+	p.pids.let(pid)
+	err := p.objects.Processes.Delete(tgid)
 	var key etcdDistributionKey
 	var gone []etcdDistributionKey
 	var values []etcdDistribution
 	for all := p.objects.Distributions.Iterate(); all.Next(&key, &values); {
-		if key.Tgid == uint32(pid) {
+		if key.Tgid == tgid {
 			gone = append(gone, key)
 		}
 	}
@@ -233,7 +244,7 @@ func (p *Programs) Distributions() ([]Distribution, error) {
 	var cpus []etcdDistribution
 	entries := p.objects.Distributions.Iterate()
 	for entries.Next(&key, &cpus) {
-		d := Distribution{PID: key.Tgid, Kind: Kind(key.Kind), Operation: key.Operation}
+		d := Distribution{PID: p.pids.here(key.Tgid), Kind: Kind(key.Kind), Operation: key.Operation}
 		for _, c := range cpus {
 			d.Sum += time.Duration(c.Sum)
 			for i, n := range c.Count {
@@ -304,7 +315,23 @@ func (p *Programs) Drain(each func(raw []byte)) error {
 	return nil
 }
 
+// PID is under which id this process knows the one of a record: 0 if it has none
+// here. A process that has begun since is known after RenewPIDs.
+func (p *Programs) PID(tgid uint32) uint32 { return p.pids.here(tgid) }
+
+// TID is the thread of a record as this process knows it, or 0.
+func (p *Programs) TID(tid uint32) uint32 {
+	if p.pids != nil {
+		return 0 // threads come and go: none is asked for
+	}
+	return tid
+}
+
+// RenewPIDs learns which processes there are. It does nothing where this process
+// sees the ids of the host.
+func (p *Programs) RenewPIDs() error { return p.pids.look() }
+
 // Close takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
-	return errors.Join(p.ring.Close(), p.objects.Close())
+	return errors.Join(p.ring.Close(), p.objects.Close(), p.pids.Close())
 }

@@ -28,7 +28,27 @@ func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 }
 
 // attachTracepoints loads a set of programs and attaches it: all of it or nothing.
+// Their names are those of the tracepoints.
 func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
+	return attachAll(spec, shared, names, func(program *ebpf.Program, _ int) (link.Link, error) {
+		return link.AttachTracing(link.TracingOptions{Program: program})
+	})
+}
+
+// tracepoint is one that is found by its name in tracefs, which needs no BTF.
+type tracepoint struct{ group, name, program string }
+
+func attachByName(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, to []tracepoint) ([]link.Link, error) {
+	var names []string
+	for _, at := range to {
+		names = append(names, at.program)
+	}
+	return attachAll(spec, shared, names, func(program *ebpf.Program, i int) (link.Link, error) {
+		return link.Tracepoint(to[i].group, to[i].name, program, nil)
+	})
+}
+
+func attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string, attach func(*ebpf.Program, int) (link.Link, error)) ([]link.Link, error) {
 	spec = spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
 	var all *ebpf.Collection
@@ -41,8 +61,8 @@ func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, n
 	}
 	defer all.Close() // links keep their programs
 	var links []link.Link
-	for _, name := range names {
-		l, err := link.AttachTracing(link.TracingOptions{Program: all.Programs[name]})
+	for i, name := range names {
+		l, err := attach(all.Programs[name], i)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), closeAll(links))
 		}

@@ -9,13 +9,16 @@ set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
 
+# Security updates come, and newest moves on: what is a week old is looked for again.
+fresh() { [ -n "$(find "$1" -mtime -7 2>/dev/null)" ]; }
+
 # apt for one architecture: apt_for ARCH, then "${apt[@]}" with the names of its programs.
 apt_for() {
   local state=$folder/apt-$1 archive
   options=(-qq -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state/cache"
     -o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Acquire::Languages=none
     -o "APT::Architecture=$1" -o "APT::Architectures::=$1" -o APT::Sandbox::User=root)
-  [ -e "$state/updated" ] && return
+  if fresh "$state/updated"; then return; fi
   mkdir -p "$state"/{lists,cache}/partial
   : >"$state/status"
   archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | sort -u | head -1)
@@ -50,7 +53,7 @@ fetch() { # kernel
     unpack "$other" "$tree"
   done
   image=$(find "$tree" -type f -name 'vmlinuz*' | head -1)
-  mkdir -p "$folder/$1"
+  rm -rf "${folder:?}/$1"
   # What the machine needs for a disk with an ext4.
   mkdir -p "$folder/$1/modules"
   find "$tree" -type f -regextype posix-extended -regex '.*/(ext4|jbd2|mbcache|crc16|crc32(c[a-z_-]*|_generic)?|libcrc32c|virtio(_(ring|pci[a-z_]*|mmio|blk))?)\.ko(\.xz)?' \
@@ -61,13 +64,15 @@ fetch() { # kernel
 }
 
 for kernel; do
-  [ -e "$folder/$kernel/version" ] && continue
+  if fresh "$folder/$kernel/version"; then continue; fi
   # In a condition bash would go on after a command that fails.
   set +e
   (set -e; fetch "$kernel")
   failed=$?
   set -e
-  if [ $failed = 0 ]; then
+  if [ $failed != 0 ] && [ -e "$folder/$kernel/version" ]; then
+    echo "!!    kernel $kernel cannot be looked for, the one of before stays: $(cat "$folder/$kernel/version")"
+  elif [ $failed = 0 ]; then
     echo "      kernel $(cat "$folder/$kernel/version")"
   else
     echo "!!    kernel $kernel cannot be had, and is left out"

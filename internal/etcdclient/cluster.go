@@ -140,12 +140,13 @@ func (c *Cluster) Conn(e Endpoint) *Conn {
 }
 
 // Claimed gives the connection to an endpoint that a process on this host claims to
-// serve, and what ends it. User and password are only for endpoints that are
-// configured or that a member told: any process may call itself etcd.
+// serve, and what ends it. Only an endpoint that is configured or that a member told
+// has one that stays, with user and password: any process may call itself etcd, and
+// hundreds may come and go.
 func (c *Cluster) Claimed(e Endpoint) (conn *Conn, end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if slices.Contains(c.seeds, e) || slices.Contains(c.told, e) || c.settings.Username == "" {
+	if slices.Contains(c.seeds, e) || slices.Contains(c.told, e) {
 		return c.connsLocked([]Endpoint{e})[0], func() {}
 	}
 	conn = Settings{Timeout: c.settings.Timeout}.NewConn(c.target, e)

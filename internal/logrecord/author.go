@@ -113,7 +113,7 @@ func (t *text) who(user, subject string, client netip.AddrPort, of Process) {
 	default:
 		t.words("somebody")
 	}
-	if of.PID != 0 {
+	if of != (Process{}) {
 		t.words(" (")
 		t.words(of.String())
 		t.words(")")

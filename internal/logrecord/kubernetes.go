@@ -43,7 +43,7 @@ func (k *Kubernetes) passedBy(a *Author, attrs pcommon.Map) bool {
 	case a.LeaseID != 0: // the end of an event
 		return false
 	case a.Operation != "txn" && a.Operation != "":
-	case a.Process.PID != 0:
+	case a.Process != (Process{}):
 		if slices.Contains(k.APIServers, a.Process.Name) {
 			return false
 		}

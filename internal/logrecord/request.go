@@ -137,7 +137,9 @@ func (q *Request) put(attrs pcommon.Map) {
 	q.Process.putClient(attrs)
 	putText(attrs, "user.name", printable([]byte(q.User)))
 	putText(attrs, "tls.client.subject", printable([]byte(q.Subject)))
-	attrs.PutInt("thread.id", int64(q.ThreadID))
+	if q.ThreadID != 0 {
+		attrs.PutInt("thread.id", int64(q.ThreadID))
+	}
 	if q.Duration >= 0 {
 		attrs.PutDouble("etcd.request.duration", q.Duration.Seconds())
 	}

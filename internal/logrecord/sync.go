@@ -44,7 +44,9 @@ func (b *Batch) SlowSync(q *Sync) bool {
 	if q.Size >= 0 {
 		attrs.PutInt("etcd.sync.size", q.Size)
 	}
-	attrs.PutInt("thread.id", int64(q.ThreadID))
+	if q.ThreadID != 0 {
+		attrs.PutInt("thread.id", int64(q.ThreadID))
+	}
 	if len(q.Writers) > 0 {
 		writers := attrs.PutEmptySlice("etcd.disk.writers")
 		for _, w := range q.Writers {

@@ -23,14 +23,15 @@ type Host struct {
 
 // Numbers of capabilities: include/uapi/linux/capability.h.
 const (
-	sysPtrace = 19
-	sysAdmin  = 21
-	perfmon   = 38
-	bpf       = 39
+	sysPtrace   = 19
+	sysAdmin    = 21
+	sysResource = 24
+	perfmon     = 38
+	bpf         = 39
 )
 
 // Explain adds to an error of loading or attaching what is missing and what would
-// give it. An error that has to do with neither stays as it is.
+// give it. An error that has to do with none of it stays as it is.
 func (h Host) Explain(err error) error {
 	if err == nil {
 		return nil
@@ -38,6 +39,9 @@ func (h Host) Explain(err error) error {
 	var reasons []string
 	if errors.Is(err, fs.ErrPermission) {
 		reasons = h.forbidden()
+	}
+	if h.lockdown() == "confidentiality" { // of which the kernel says EINVAL: it has no such function then
+		reasons = append(reasons, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity")
 	}
 	if len(reasons) == 0 {
 		return err
@@ -80,8 +84,9 @@ func (h Host) forbidden() []string {
 	if len(lacks) == 0 && seccomp {
 		reasons = append(reasons, "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it")
 	}
-	if h.lockdown() == "confidentiality" {
-		reasons = append(reasons, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity")
+	if limit := h.lockedMemory(); len(lacks) == 0 && limit != "" && !have(sysResource) {
+		reasons = append(reasons, "before Linux 5.11 programs of the kernel count as locked memory, of which the collector may have "+limit+
+			" bytes: give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit")
 	}
 	return reasons
 }
@@ -106,6 +111,29 @@ func (h Host) self() (have func(int) bool, seccomp, ok bool) {
 		}
 	}
 	return func(number int) bool { return caps>>number&1 == 1 }, seccomp, ok
+}
+
+// lockedMemory is how much of it this process may have, "" if there is no limit or
+// the kernel does not count programs as such.
+func (h Host) lockedMemory() string {
+	proc := or(h.Proc, "/proc")
+	release, err := os.ReadFile(filepath.Join(proc, "sys", "kernel", "osrelease"))
+	var major, minor int
+	if _, none := fmt.Sscanf(string(release), "%d.%d", &major, &minor); err != nil || none != nil || major > 5 || major == 5 && minor >= 11 {
+		return ""
+	}
+	limits, err := os.ReadFile(filepath.Join(proc, "self", "limits"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(limits)) {
+		if rest, ok := strings.CutPrefix(line, "Max locked memory "); ok {
+			if hard := strings.Fields(rest); len(hard) > 1 && hard[1] != "unlimited" {
+				return hard[1]
+			}
+		}
+	}
+	return ""
 }
 
 // lockdown is the chosen one of `none [integrity] confidentiality`.

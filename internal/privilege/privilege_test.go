@@ -30,6 +30,14 @@ func host(t *testing.T, caps uint64, seccomp int, lockdown string) Host {
 	return h
 }
 
+// before511 is a host with an old kernel, which lets a process lock 64 KiB.
+func before511(h Host) Host {
+	_ = os.MkdirAll(filepath.Join(h.Proc, "sys", "kernel"), 0o755)
+	_ = os.WriteFile(filepath.Join(h.Proc, "sys", "kernel", "osrelease"), []byte("5.10.0-32-cloud-amd64\n"), 0o600)
+	_ = os.WriteFile(filepath.Join(h.Proc, "self", "limits"), []byte("Max processes             5910                 5910                 processes\nMax locked memory         65536                65536                bytes\n"), 0o600)
+	return h
+}
+
 func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 	const all = 1<<bpf | 1<<perfmon | 1<<sysPtrace
 	refused := fmt.Errorf("map create: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", syscall.EPERM)
@@ -44,6 +52,7 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 		"without ptrace":  {host(t, all&^(1<<sysPtrace), 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"only admin":      {host(t, 1<<sysAdmin, 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"seccomp":         {host(t, all, 2, "[none] integrity confidentiality\n"), "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it"},
+		"locked memory":   {before511(host(t, all, 0, "")), "before Linux 5.11 programs of the kernel count as locked memory, of which the collector may have 65536 bytes: give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit"},
 		"lockdown":        {host(t, all, 0, "none integrity [confidentiality]\n"), "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity"},
 	} {
 		err := tc.host.Explain(refused)
@@ -52,11 +61,18 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestLockdownIsNamedWhateverTheKernelSaysOfIt(t *testing.T) {
+	locked := host(t, 1<<bpf|1<<perfmon|1<<sysPtrace, 0, "none integrity [confidentiality]\n")
+	err := locked.Explain(fmt.Errorf("load program: %w: unknown func bpf_probe_read#4", syscall.EINVAL))
+	require.EqualError(t, err, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity (the kernel says: load program: invalid argument: unknown func bpf_probe_read#4)")
+}
+
 func TestWhatIsNoQuestionOfPrivilegesStaysAsItIs(t *testing.T) {
 	assert.NoError(t, Host{}.Explain(nil))
 	other := errors.New("the verifier refuses")
 	assert.Equal(t, other, host(t, 0, 0, "").Explain(other))
 	unknown := fmt.Errorf("load: %w", syscall.EPERM)
 	assert.Equal(t, unknown, host(t, 1<<bpf|1<<perfmon|1<<sysPtrace, 0, "[none]").Explain(unknown), "nothing is missing that we know of")
+	assert.Equal(t, unknown, before511(host(t, 1<<bpf|1<<perfmon|1<<sysPtrace|1<<sysResource, 0, "")).Explain(unknown), "a limit that does not bind")
 	assert.Equal(t, unknown, Host{Proc: t.TempDir()}.Explain(unknown), "without /proc nothing can be said")
 }

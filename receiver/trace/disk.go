@@ -99,7 +99,7 @@ func (t *tracer) synced(r *bpf.Record, now time.Time) {
 		return
 	}
 	s := &logrecord.Sync{
-		Type: fileType(bpf.FileKind(r.Operation)), Name: string(r.Name), ThreadID: r.TID, Size: logrecord.Absent,
+		Type: fileType(bpf.FileKind(r.Operation)), Name: string(r.Name), ThreadID: t.programs.TID(r.TID), Size: logrecord.Absent,
 		Start: time.Unix(0, int64(r.Time-r.Duration)+t.ahead), Duration: time.Duration(r.Duration),
 	}
 	if r.Written > 0 {

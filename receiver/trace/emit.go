@@ -101,7 +101,7 @@ func (t *tracer) describe(p *process, q *request) *logrecord.Request {
 	o := byCode(q.Operation)
 	r := &logrecord.Request{
 		Family: string(familyOther), Method: trimSlash(q.Method),
-		ThreadID: q.TID, Client: q.Client, Process: t.caller(p, q.Client), User: string(q.User), Subject: string(q.Subject),
+		ThreadID: t.programs.TID(q.TID), Client: q.Client, Process: t.caller(p, q.Client), User: string(q.User), Subject: string(q.Subject),
 		ValueSize: q.ValueLen, TTL: logrecord.Absent, Action: logrecord.Absent, Count: logrecord.Absent,
 		Revision: q.Revision, Failed: q.failed, Message: q.message, Incomplete: q.Partial || q.incomplete(),
 	}

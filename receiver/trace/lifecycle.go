@@ -35,7 +35,8 @@ func (t *tracer) openLifecycle() {
 // lived is what the kernel told of the life of a process.
 type lived struct {
 	kind bpf.Kind
-	pid  int
+	pid  int    // 0 if it was not known here when the kernel told
+	tgid uint32 // the kernel's
 	at   uint64 // ns of CLOCK_MONOTONIC
 }
 
@@ -44,7 +45,18 @@ type lived struct {
 func (t *tracer) live(ctx context.Context) {
 	told := t.lived
 	t.lived = t.lived[:0]
+	if slices.ContainsFunc(told, func(l lived) bool { return l.kind == bpf.KindExec }) {
+		if err := t.programs.RenewPIDs(); err != nil {
+			t.Logger.Warn("ids of processes cannot be read", zap.Error(err))
+		}
+	}
 	for _, l := range told {
+		if l.kind == bpf.KindExec {
+			l.pid = int(t.programs.PID(l.tgid))
+		}
+		if l.pid == 0 {
+			continue // the collector does not see it
+		}
 		if p := t.processes[l.pid]; p != nil && p.found < int64(l.at) {
 			t.forget(p)
 		}

@@ -143,6 +143,8 @@ func (t *tracer) drain(now time.Time) {
 			t.Logger.Error("a record of the kernel cannot be read: this is a defect of the receiver", zap.Error(err))
 			return
 		}
+		tgid := t.record.PID
+		t.record.PID = t.programs.PID(tgid)
 		switch t.record.Kind {
 		case bpf.KindSync:
 			t.synced(&t.record, now)
@@ -151,7 +153,7 @@ func (t *tracer) drain(now time.Time) {
 		case bpf.KindConnection:
 			t.connected(&t.record, now)
 		case bpf.KindExec, bpf.KindExit:
-			t.lived = append(t.lived, lived{t.record.Kind, int(t.record.PID), t.record.Time})
+			t.lived = append(t.lived, lived{t.record.Kind, int(t.record.PID), tgid, t.record.Time})
 		default:
 			t.assembler.take(&t.record, now)
 		}

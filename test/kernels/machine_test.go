@@ -37,9 +37,10 @@ var emulators = map[string][]string{
 // its timer does not work.
 var commandLines = map[string]string{"amd64": "console=ttyS0 no_timer_check", "arm64": "console=ttyAMA0"}
 
-// boot runs a test program as the only one of a machine with this kernel and gives
-// what it printed. A test that fails there fails here.
-func boot(t *testing.T, k kernel, program string, args ...string) string {
+// boot runs the program of test/trace as the only one of a machine with this kernel,
+// and gives what it printed. settings are more words of the kernel's command line. A
+// test that fails there fails here.
+func boot(t *testing.T, k kernel, settings, tests string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -48,9 +49,9 @@ func boot(t *testing.T, k kernel, program string, args ...string) string {
 		"-accel", "tcg,thread=single", "-smp", "2", "-m", "1536",
 		"-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
 		"-drive", "if=virtio,format=raw,cache=unsafe,file="+disk(t),
-		"-kernel", filepath.Join(k.folder, "vmlinuz"), "-initrd", initramfs(t, k, program),
+		"-kernel", filepath.Join(k.folder, "vmlinuz"), "-initrd", initramfs(t, k, filepath.Join(cache(), "trace-"+k.arch+".test")),
 		// What follows -- are the arguments of /init.
-		"-append", fmt.Sprintf("%s reboot=t panic=-1 oops=panic loglevel=4 -- %s", commandLines[k.arch], strings.Join(args, " ")))...)
+		"-append", fmt.Sprintf("%s %s reboot=t panic=-1 oops=panic loglevel=4 -- -test.run=%s -test.v -test.timeout=10m", commandLines[k.arch], settings, tests))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -54,6 +54,11 @@ func startContained(t *testing.T) (endpoint string, pid int) {
 
 func TestAnEtcdInAContainerIsFoundAndTracedFromTheHost(t *testing.T) {
 	needRoot(t)
+	proveContained(t)
+}
+
+func proveContained(t *testing.T) {
+	t.Helper()
 	endpoint, pid := startContained(t)
 	r := harness.New(t, fmt.Sprintf(`
 endpoints: [%s]

@@ -24,7 +24,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -100,7 +99,7 @@ func soak(t *testing.T, minor string, length time.Duration) {
 		v.stay(t, rand.N(5*time.Second))
 		end()
 		assert.Equal(t, before, held(t), "what this process holds of the kernel's")
-		waitFor(t, "the end of all probes", func() bool { return linksInto(t, pid) == 0 && isAsInFile(t, pid) })
+		waitFor(t, "the end of all probes", func() bool { return harness.LinksInto(t, pid) == 0 && isAsInFile(t, pid) })
 		if rounds == 0 {
 			resident = residentMiB(t, pid)
 		}
@@ -124,6 +123,7 @@ type visit struct {
 	mode     trace.Mode
 	proc     string // a folder in which etcd is seen and hidden; empty: it is seen
 	traced   func()
+	leaves   bool // as soon as it traces
 
 	attaches, traces int
 	lost             atomic.Int64
@@ -158,6 +158,9 @@ func (v *visit) stay(t *testing.T, d time.Duration) {
 			}
 			if err == nil && v.traced != nil {
 				v.traced()
+			}
+			if err == nil && v.leaves {
+				cancel()
 			}
 		},
 	}
@@ -407,26 +410,6 @@ func (c *complaints) all() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lines
-}
-
-// linksInto counts the links of all processes that put probes into this one.
-func linksInto(t *testing.T, pid int) (n int) {
-	t.Helper()
-	all := &link.Iterator{}
-	defer all.Close()
-	for all.Next() {
-		info, err := all.Link.Info()
-		if err != nil {
-			continue // it has ended
-		}
-		if probes := info.UprobeMulti(); probes != nil {
-			if into, _ := probes.Pid(); int(into) == pid {
-				n++
-			}
-		}
-	}
-	require.NoError(t, all.Err())
-	return n
 }
 
 // isAsInFile tells whether the code of a process is that of its executable: each

@@ -85,7 +85,7 @@ func (p *Process) Tail() string { return p.tail.String() }
 
 // Kill ends the child at once (SIGKILL) and waits for its end. It is no error if the child has ended already.
 func (p *Process) Kill() error {
-	if err := p.signal(os.Kill); err != nil {
+	if err := p.Signal(os.Kill); err != nil {
 		return err
 	}
 	<-p.done
@@ -95,7 +95,7 @@ func (p *Process) Kill() error {
 // Stop asks the child to end (SIGTERM) and waits for its end. A child that is still there after grace is killed,
 // and that is an error.
 func (p *Process) Stop(grace time.Duration) error {
-	if err := p.signal(terminate); err != nil {
+	if err := p.Signal(terminate); err != nil {
 		return err
 	}
 	select {
@@ -109,7 +109,7 @@ func (p *Process) Stop(grace time.Duration) error {
 	return fmt.Errorf("stop %s (pid %d): still running after %v, killed", p.path, p.PID(), grace)
 }
 
-func (p *Process) signal(sig os.Signal) error {
+func (p *Process) Signal(sig os.Signal) error {
 	err := p.cmd.Process.Signal(sig)
 	if err == nil || errors.Is(err, os.ErrProcessDone) {
 		return nil

@@ -13,7 +13,7 @@ import (
 var terminate os.Signal = syscall.SIGTERM
 
 // Pause stops the child's execution (SIGSTOP): its connections stay open and nothing answers. Kill still works.
-func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+func (p *Process) Pause() error { return p.Signal(syscall.SIGSTOP) }
 
 // Resume continues a paused child (SIGCONT).
-func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
+func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
