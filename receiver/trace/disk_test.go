@@ -24,7 +24,7 @@ func TestFileSystemsAreNotSettledBeforeEtcdHasAnswered(t *testing.T) {
 	require.NoError(t, os.WriteFile(backend, nil, 0o600))
 	require.NoError(t, os.Symlink(backend, filepath.Join(proc, "7", "fd", "5")))
 	require.Len(t, fileSystems(proc, 7, ""), 1)
-	tr := &tracer{Tracer: &Tracer{Settings: Settings{ProcRoot: proc}}, disk: &bpf.Disk{}}
+	tr := &tracer{Tracer: &Tracer{Settings: Settings{ProcRoot: proc}}, programs: &bpf.Programs{}, disk: &bpf.Disk{}}
 	p := &process{Process: discovery.Process{PID: 7}, attachment: &bpf.Attachment{}}
 	tr.followFiles(p) // only the backend is open: the WAL may be on another file system
 	assert.False(t, p.filesFollowed)

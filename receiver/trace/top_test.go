@@ -26,7 +26,7 @@ var now = time.Unix(1700000000, 0)
 func newMeasuring(s Settings) *tracer {
 	return &tracer{Tracer: &Tracer{
 		Settings: s, Metrics: func(context.Context, pmetric.Metrics) {}, Logs: func(context.Context, plog.Logs) error { return nil },
-	}}
+	}, programs: &bpf.Programs{}}
 }
 
 func TestAPrefixIsTheFirstTwoSegmentsAndNeverTheWholeKey(t *testing.T) {
