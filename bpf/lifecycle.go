@@ -18,7 +18,11 @@ func (p *Programs) FollowLifecycle() (*Lifecycle, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := attachTracepoints(spec, p.shared(spec), []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
+	maps, err := p.shared(spec)
+	if err != nil {
+		return nil, err
+	}
+	links, err := attachTracepoints(spec, maps, []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,11 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 		settings.PerfUprobes = true
 		proveRung(t, &proven{Rung: "probes by perf", BTF: true}, settings)
 	})
+	t.Run("perf buffer", func(t *testing.T) { // which no kernel has that has other probes than perf's
+		settings := everything()
+		settings.PerfUprobes, settings.PerfBuffer = true, true
+		proveRung(t, &proven{Rung: "perf buffer", BTF: true}, settings)
+	})
 	t.Run("without BTF", func(t *testing.T) {
 		again := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+strings.SplitN(t.Name(), "/", 2)[0]+"$", "-test.v", "-test.timeout=10m")
 		again.Env = append(os.Environ(), withoutBTF+"=1")
@@ -74,12 +79,25 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 	})
 }
 
+// lacks is what programs on tracepoints need and have not got here, "" if nothing.
+func (p *proven) lacks() string {
+	switch {
+	case !p.RingBuffer:
+		return "ring buffer"
+	case !p.BTF:
+		return "BTF"
+	default:
+		return ""
+	}
+}
+
 // proveRung traces one etcd by settings, and compares all that is known of it.
 func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	t.Helper()
 	before := left(t)
 	settings.Disk, settings.SlowSync, settings.Rescan = true, time.Hour, time.Hour
-	if !p.BTF {
+	p.RingBuffer = !settings.PerfBuffer && features.HaveMapType(ebpf.RingBuf) == nil
+	if p.lacks() != "" {
 		settings.Rescan = 200 * time.Millisecond
 	}
 	program := namedApart(t)
@@ -91,7 +109,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	tr := follow(t, cluster, settings, "")
 	tr.awaitTraced(t, pids(cluster)...)
-	p.RingBuffer, p.Uprobes = features.HaveMapType(ebpf.RingBuf) == nil, probesBy(t)
+	p.Uprobes = probesBy(t)
 
 	e := &syncingEtcd{t: t, member: cluster.Members()[0], tracing: tr}
 	n := proveMixed(t, e, cluster, p)
@@ -99,7 +117,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
 	asked, threads := tr.play(t, cluster, how)
 	tr.stop()
-	if !p.BTF { // and so no connections, which tell whose the clients are
+	if p.lacks() != "" { // and so no connections, which tell whose the clients are
 		for _, a := range asked {
 			delete(a.attrs, "etcd.client.process.name")
 			delete(a.attrs, "etcd.client.process.pid")
@@ -134,7 +152,7 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 	t.Helper()
 	const clients, each = 4, 100
 	var before disk
-	if p.BTF {
+	if p.lacks() == "" {
 		before = e.settled()
 	}
 	asked := make([][]string, clients)
@@ -162,15 +180,15 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 		return len(told) >= clients*each
 	})
 	assert.ElementsMatch(t, slices.Concat(asked...), told)
-	if p.BTF {
+	if p.lacks() == "" {
 		after := e.settled()
 		missed := misses(t)
 		t.Logf("programs on tracepoints that the kernel did not run: %d", missed)
 		countsAgree(t, after.since(before), missed)
 		p.Syncs = "all"
 	} else {
-		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no BTF")
-		p.Syncs = "no, needs BTF"
+		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no "+p.lacks())
+		p.Syncs = "no, needs " + p.lacks()
 	}
 	return clients * each
 }
@@ -212,11 +230,11 @@ func proveLifecycle(t *testing.T, e *syncingEtcd, p *proven) string {
 	waitFor(t, "the end of all probes", func() bool { return probes(t) == 0 })
 	require.NoError(t, e.member.Restart(t.Context()))
 	e.tracing.awaitTraced(t, e.member.PID())
-	if p.BTF {
+	if p.lacks() == "" {
 		return "told"
 	}
-	assert.Contains(t, e.tracing.logged(), "an etcd that begins is found by the next rescan map[error:this kernel has no BTF")
-	return "by rescan, needs BTF"
+	assert.Contains(t, e.tracing.logged(), "an etcd that begins is found by the next rescan map[error:this kernel has no "+p.lacks())
+	return "by rescan, needs " + p.lacks()
 }
 
 // left are the objects in the kernel that this process holds and, where nobody else
