@@ -8,6 +8,7 @@ package bpf
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -113,6 +114,18 @@ func TestEachRecordIsReadOrCountedAsLost(t *testing.T) {
 			assert.Equal(t, lost, p.Lost())
 		})
 	}
+}
+
+func TestADrainHoldsBackWhatIsYoungerThanItsBegin(t *testing.T) {
+	o := buffers["perf buffer"]
+	o.RingBytes = 64 << 10
+	p := telling(t, o)
+	began, err := monotonic()
+	require.NoError(t, err)
+	one := uint64(1)
+	tell(0, 0, 0, &one)
+	require.NoError(t, p.records.(*perfBuffer).drainBefore(began, func([]byte) { t.Error("it is younger") }))
+	assert.Len(t, drained(t, p), 1)
 }
 
 // A goroutine may be on another CPU each time.
@@ -267,4 +280,36 @@ func TestWhatThePerfBufferTakesIsInLinux53(t *testing.T) {
 		asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnKtimeGetNs, asm.FnGetPrandomU32, asm.FnGetCurrentPidTgid,
 		asm.FnPerfEventOutput, asm.FnProbeReadUser,
 	}, slices.Collect(maps.Keys(calls)), "and no call of another program, which has no place beside calls of functions")
+}
+
+// Before 5.5 the verifier does not know them.
+func TestThePerfBufferIsVerifiedWithoutTheValuesOfConstants(t *testing.T) {
+	spec, err := loadPerf()
+	require.NoError(t, err)
+	constants := spec.Maps[".rodata"]
+	require.NotZero(t, constants.Flags&unix.BPF_F_RDONLY_PROG)
+	constants.Flags &^= unix.BPF_F_RDONLY_PROG
+	for _, p := range spec.Programs {
+		p.AttachType = ebpf.AttachNone
+	}
+	err = withMemory(func() error {
+		all, err := ebpf.NewCollection(spec)
+		if err == nil {
+			all.Close()
+		}
+		return err
+	})
+	if errors.Is(err, unix.EPERM) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+}
+
+func TestAKernelThatIsTooOldIsToldSo(t *testing.T) {
+	for _, err := range []error{fmt.Errorf("map .rodata: %w", ebpf.ErrNotSupported), fmt.Errorf("program: %w", &ebpf.VerifierError{Cause: unix.EINVAL})} {
+		require.ErrorIs(t, whyNotOld(err), errTooOld)
+		assert.ErrorContains(t, whyNotOld(err), err.Error(), "the kernel's own reason")
+	}
+	forbidden := fmt.Errorf("map: %w", unix.EPERM)
+	assert.Equal(t, forbidden, whyNotOld(forbidden))
 }

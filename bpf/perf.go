@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -30,13 +31,27 @@ type perfBuffer struct {
 // each has a number of pages that is a power of two.
 func openPerfBuffer(records *ebpf.Map, bytes int) (buffer, error) {
 	each := max(bytes/onlineCPUs(), os.Getpagesize())
-	// Nobody waits to be woken, but the kernel must be told when: as seldom as it can.
-	reader, err := perf.NewReaderWithOptions(records, each, perf.ReaderOptions{Watermark: each - 1})
+	var reader *perf.Reader
+	err := withMemory(func() (err error) {
+		// Nobody waits to be woken, but the kernel must be told when: as seldom as it can.
+		reader, err = perf.NewReaderWithOptions(records, each, perf.ReaderOptions{Watermark: each - 1})
+		return withErrno(err)
+	})
 	if err != nil {
 		return nil, err
 	}
 	reader.SetDeadline(longPast)
 	return &perfBuffer{Reader: reader}, nil
+}
+
+// withErrno gives back to an error what cilium/ebpf has put into words.
+func withErrno(err error) error {
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES} {
+		if err != nil && strings.HasSuffix(err.Error(), errno.Error()) {
+			return fmt.Errorf("%s%w", strings.TrimSuffix(err.Error(), errno.Error()), errno)
+		}
+	}
+	return err
 }
 
 // onlineCPUs is how many the host has: possible ones may be many more, and
@@ -46,18 +61,24 @@ func onlineCPUs() int {
 	return max(strings.Count(string(text), "\ncpu"), 1)
 }
 
-// drain hands over what was made before now. The records of a goroutine are in their
-// order then, on whatever CPUs it was: what comes after a record that this drain
-// missed was begun after now, so it is held until the next one.
+// drain hands over what was made before now.
 func (p *perfBuffer) drain(each func(raw []byte)) error {
 	now, err := monotonic()
 	if err != nil {
 		return err
 	}
+	return p.drainBefore(now, each)
+}
+
+// drainBefore hands over what was made before a time, which is not in the future. The
+// records of a goroutine are in their order then, on whatever CPUs it was: what comes
+// after one that has come too late for this drain is later than its begin, so that it is
+// held until the next drain.
+func (p *perfBuffer) drainBefore(time uint64, each func(raw []byte)) error {
 	for {
 		switch err := p.ReadInto(&p.record); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.merger.until(now, each)
+			p.merger.until(time, each)
 			return nil
 		case err != nil:
 			return err
