@@ -66,7 +66,9 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 	if d.spec, err = loadDisk(); err != nil {
 		return nil, err
 	}
-	d.maps = p.shared(d.spec)
+	if d.maps, err = p.shared(d.spec); err != nil {
+		return nil, err
+	}
 	threshold := uint64(math.MaxUint64)
 	if slow > 0 {
 		threshold = uint64(slow)

@@ -34,16 +34,25 @@ struct {
 } nowhere SEC(".maps");
 const volatile bool tail_call = false;
 
-#define PROBE(name, call)                                 \
-	SEC("uprobe.multi")                               \
-	int name(struct pt_regs *ctx)                     \
-	{                                                 \
-		guard();                                  \
-		call;                                     \
-		unguard();                                \
-		if (tail_call)                            \
-			bpf_tail_call(ctx, &nowhere, 0);  \
-		return 0;                                 \
+/* Kernels before 5.10 do not need that, nor allow it in a program that calls functions. */
+#ifdef PERF_BUFFER
+#define KEEP_STACK(ctx)
+#else
+#define KEEP_STACK(ctx)                      \
+	if (tail_call)                       \
+		bpf_tail_call(ctx, &nowhere, 0)
+#endif
+
+#define PROBE(name, call)             \
+	SEC("uprobe.multi")           \
+	int name(struct pt_regs *ctx) \
+	{                             \
+		guard();              \
+		call;                 \
+		send(ctx);            \
+		unguard();            \
+		KEEP_STACK(ctx);      \
+		return 0;             \
 	}
 
 PROBE(unary_served, on_served(ctx))

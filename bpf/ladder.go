@@ -7,6 +7,7 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -19,6 +20,7 @@ import (
 
 var (
 	errNoRing     = errors.New("this kernel has no ring buffer for BPF: Linux 5.8 and later have it")
+	errTooOld     = errors.New("this kernel has no ring buffer for BPF, which Linux 5.8 and later have, and cannot run the programs that do without it, which take Linux 5.3 at least: a newer kernel is needed")
 	errNoBTF      = errors.New("this kernel has no BTF, by which its own data is read: /sys/kernel/btf/vmlinux is missing")
 	errNeedsAdmin = errors.New("on a kernel without uprobe_multi, which Linux 6.6 and later have, a probe needs CAP_SYS_ADMIN")
 )
@@ -48,6 +50,16 @@ func whyNot(err error) error {
 	}
 	if _, none := btf.LoadKernelSpec(); errors.Is(none, ebpf.ErrNotSupported) {
 		return errNoBTF
+	}
+	return err
+}
+
+// whyNotOld says of a kernel without a ring buffer that it has not got what the
+// programs need even so: read-only data since 5.2, loops that end since 5.3.
+func whyNotOld(err error) error {
+	var refused *ebpf.VerifierError
+	if errors.Is(err, ebpf.ErrNotSupported) || errors.As(err, &refused) {
+		return fmt.Errorf("%w (%w)", errTooOld, err)
 	}
 	return err
 }

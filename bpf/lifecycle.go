@@ -22,9 +22,13 @@ func (p *Programs) FollowLifecycle() (*Lifecycle, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := attachTracepoints(spec, p.shared(spec), []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
+	maps, err := p.shared(spec)
+	if err != nil {
+		return nil, err
+	}
+	links, err := attachTracepoints(spec, maps, []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
 	if errors.Is(err, errNoBTF) {
-		links, err = attachByName(spec, p.shared(spec), []tracepoint{
+		links, err = attachByName(spec, maps, []tracepoint{
 			{"sched", "sched_process_exec", lifecycleProgExecuted}, {"sched", "sched_process_exit", lifecycleProgFirstThreadEnded},
 		})
 	}

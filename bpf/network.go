@@ -38,7 +38,10 @@ func (p *Programs) FollowNetwork() (_ *Network, err error) {
 	if err != nil {
 		return nil, err
 	}
-	maps := p.shared(spec)
+	maps, err := p.shared(spec)
+	if err != nil {
+		return nil, err
+	}
 	for name, to := range map[string]**ebpf.Map{networkMapListeners: &n.listeners, networkMapFollowed: &n.followed} {
 		m, err := ebpf.NewMap(spec.Maps[name])
 		if err != nil {

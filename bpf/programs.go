@@ -11,52 +11,55 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
-	"golang.org/x/sys/unix"
 )
 
 // Options are what the programs are loaded with.
 type Options struct {
-	RingBytes   int           // size of the ring: a power of two, a multiple of the page size
+	RingBytes   int           // size of the ring, or of those of all CPUs: a power of two, a multiple of the page size
 	SlowRequest time.Duration // a request that takes as long always leaves; 0: none does for that
 	Sample      float64       // which part of the requests leaves that need not
 
-	// PerfUprobes is for tests: probes are put in as on kernels before 6.6.
-	PerfUprobes bool
+	// These are for tests. Probes are put in as on kernels before 6.6, records are read
+	// as on those before 5.8.
+	PerfUprobes, PerfBuffer bool
 }
 
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
 	objects etcdObjects
-	ring    *ringbuf.Reader
-	lost    *ebpf.Memory
+	records buffer
+	lost    *ebpf.Memory // nil: it is asked for
 	pids    *pids
-	record  ringbuf.Record // of Drain
-	multi   bool           // one link for all addresses: uprobe_multi, Linux 6.6
+	perf    bool // records is a perfBuffer
+	multi   bool // one link for all addresses: uprobe_multi, Linux 6.6
 }
 
 // Load puts the programs into the kernel. The errors are those of the kernel; a
 // caller who may not do this learns why from internal/privilege.
 func Load(o Options) (*Programs, error) {
-	if errors.Is(features.HaveMapType(ebpf.RingBuf), ebpf.ErrNotSupported) {
-		return nil, errNoRing
+	p := &Programs{
+		perf:  o.PerfBuffer || errors.Is(features.HaveMapType(ebpf.RingBuf), ebpf.ErrNotSupported),
+		multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil,
 	}
-	spec, err := loadEtcd()
+	load := loadEtcd
+	if p.perf {
+		load = loadPerf
+	}
+	spec, err := load()
 	if err != nil {
 		return nil, err
 	}
-	ids, err := newPIDs()
-	if err != nil {
+	if p.pids, err = newPIDs(); err != nil {
 		return nil, err
 	}
-	p := &Programs{pids: ids, multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil}
-	spec.Maps[etcdMapRecords].MaxEntries = uint32(o.RingBytes)
+	if !p.perf {
+		spec.Maps[etcdMapRecords].MaxEntries = uint32(o.RingBytes)
+	}
 	slow := uint64(math.MaxUint64)
 	if o.SlowRequest > 0 {
 		slow = uint64(o.SlowRequest)
@@ -75,15 +78,19 @@ func Load(o Options) (*Programs, error) {
 		}
 	}
 	if err := withMemory(func() error { return spec.LoadAndAssign(&p.objects, nil) }); err != nil {
-		return nil, errors.Join(err, ids.Close())
+		if p.perf {
+			err = whyNotOld(err)
+		}
+		return nil, errors.Join(err, p.pids.Close())
 	}
-	if p.lost, err = p.objects.Lost.Memory(); err == nil {
-		p.ring, err = ringbuf.NewReader(p.objects.Records)
+	if p.perf {
+		p.records, err = openPerfBuffer(p.objects.Records, o.RingBytes)
+	} else if p.lost, err = p.objects.Lost.Memory(); err == nil {
+		p.records, err = openRing(p.objects.Records)
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.objects.Close(), ids.Close())
+		return nil, errors.Join(err, p.objects.Close(), p.pids.Close())
 	}
-	p.ring.SetDeadline(time.Unix(1, 0)) // long past: never wait
 	return p, nil
 }
 
@@ -258,7 +265,7 @@ func (p *Programs) Distributions() ([]Distribution, error) {
 
 // Counters are what the programs count, since Load.
 type Counters struct {
-	Sent       uint64 // records that are in the ring, or were
+	Sent       uint64 // records that are in the buffer, or were: not those of Lost
 	Unreadable uint64 // reads of etcd's memory that failed
 	NoPeer     uint64 // requests in whose context no client was found
 	Unfinished uint64 // requests of etcd 3.4 whose end was not seen
@@ -282,9 +289,16 @@ func (p *Programs) Counters() (Counters, error) {
 	return c, nil
 }
 
-// Lost is how many records the ring had no room for since Load. It costs nothing
-// to ask.
+// Lost is how many records there was no room for since Load. With a ring it costs
+// nothing to ask, with a perf buffer a system call.
 func (p *Programs) Lost() uint64 {
+	if p.lost == nil {
+		var n uint64
+		if p.objects.Lost.Lookup(uint32(0), &n) != nil {
+			return 0 // an array has all its entries
+		}
+		return n
+	}
 	var n [8]byte
 	if _, err := p.lost.ReadAt(n[:], 0); err != nil {
 		return 0 // an array of one number has eight bytes
@@ -292,28 +306,12 @@ func (p *Programs) Lost() uint64 {
 	return binary.NativeEndian.Uint64(n[:])
 }
 
-// Drain hands over the records that lie in the ring now and does not wait for more,
+// Drain hands over the records that lie in the buffer now and does not wait for more,
 // nor stay while they come as fast as they are read. Nobody is woken for a record,
 // because that would cost etcd more than all else. Call it every few milliseconds,
-// not after Close: an empty ring costs no system call. raw is used again for the
-// next record.
-func (p *Programs) Drain(each func(raw []byte)) error {
-	const header, align = unix.BPF_RINGBUF_HDR_SZ, 8
-	for left := p.ring.AvailableBytes(); left > 0; {
-		err := p.ring.ReadInto(&p.record)
-		switch {
-		case err == nil:
-			n := len(p.record.RawSample)
-			left -= header + (n+align-1)/align*align
-			each(p.record.RawSample)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil // the rest of them was discarded
-		default:
-			return err
-		}
-	}
-	return nil
-}
+// not after Close: an empty ring costs no system call, an empty perf buffer one. raw is
+// used again for the next record.
+func (p *Programs) Drain(each func(raw []byte)) error { return p.records.drain(each) }
 
 // PID is under which id this process knows the one of a record: 0 if it has none
 // here. A process that has begun since is known after RenewPIDs.
@@ -333,5 +331,5 @@ func (p *Programs) RenewPIDs() error { return p.pids.look() }
 
 // Close takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
-	return errors.Join(p.ring.Close(), p.objects.Close(), p.pids.Close())
+	return errors.Join(p.records.Close(), p.objects.Close(), p.pids.Close())
 }

@@ -73,6 +73,8 @@ struct large_request {
 	__u8 more[DATA_LARGE - DATA_SMALL];
 };
 
+#define INNER_MAX 128 /* operations that are told of a transaction: etcd's default allows no more */
+
 struct inner {
 	struct header h;
 	__u32 index; /* in its branch */

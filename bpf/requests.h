@@ -119,11 +119,9 @@ static __always_inline void take_request(struct request *r, const struct header 
 	take_peer(r, s->ctx, b, p->bias);
 }
 
-/* The operations of the branch that ran, each as a record of its own: a transaction may have 128, etcd's default. */
-#define INNER_MAX 128
-
-/* Reads like take, but leaves failures to the caller: each way through a loop is verified, so what is in it has few
- * branches, and what an operation does not have is read with size 0. */
+/* The operations of the branch that ran follow, each as a record of its own. This reads like take, but leaves failures to
+ * the caller: each way through a loop is verified, so what is in it has few branches, and what an operation does not have
+ * is read with size 0. */
 static __always_inline long missed(void *to, __u32 size, __u64 from)
 {
 	return bpf_probe_read_user(to, size, (const void *)from);

@@ -16,15 +16,19 @@ import (
 )
 
 // shared are the maps of Programs that programs on tracepoints use too. spec is
-// theirs.
-func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+// theirs. They are written for a ring: nearly all kernels without one have no
+// tracepoints with BTF either, which are of 5.5.
+func (p *Programs) shared(spec *ebpf.CollectionSpec) (map[string]*ebpf.Map, error) {
+	if p.perf {
+		return nil, errNoRing
+	}
 	all := map[string]*ebpf.Map{
 		etcdMapRecords: p.objects.Records, etcdMapCounters: p.objects.Counters, etcdMapLost: p.objects.Lost,
 		etcdMapProcesses: p.objects.Processes, etcdMapDistributions: p.objects.Distributions,
 	}
 	maps.DeleteFunc(all, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
 	spec.Maps[etcdMapRecords].MaxEntries = p.objects.Records.MaxEntries()
-	return all
+	return all, nil
 }
 
 // attachTracepoints loads a set of programs and attaches it: all of it or nothing.

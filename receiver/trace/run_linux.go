@@ -22,7 +22,7 @@ import (
 // Open puts the programs into the kernel. Its error says that nothing can be traced
 // on this host, and why. Call Run after it.
 func (t *Tracer) Open() error {
-	o := bpf.Options{RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes}
+	o := bpf.Options{RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes, PerfBuffer: t.PerfBuffer}
 	if t.Mode == ModeAll {
 		o.Sample = t.Sample
 	}

@@ -49,7 +49,7 @@ type Settings struct {
 	PIDs        []int         // only these; empty: all
 	ProcRoot    string        // "/proc" if empty
 
-	PerfUprobes bool // for tests: see bpf.Options
+	PerfUprobes, PerfBuffer bool // for tests: see bpf.Options
 }
 
 // The stages at which something can be lost, of Tracer.Lost.

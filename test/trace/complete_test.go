@@ -100,10 +100,19 @@ func TestEachOfAHundredThousandRequestsIsTracedOnce(t *testing.T) {
 }
 
 func TestWhatTheRingHasNoRoomForIsCountedExactly(t *testing.T) {
+	t.Run("ring", func(t *testing.T) { overflow(t, everything()) })
+	t.Run("perf buffer", func(t *testing.T) {
+		settings := everything()
+		settings.PerfUprobes, settings.PerfBuffer = true, true
+		overflow(t, settings)
+	})
+}
+
+func overflow(t *testing.T, settings trace.Settings) {
+	t.Helper()
 	const clients, each = 8, 500
 	cluster := harness.Start(t, "3.6", localcluster.Config{})
-	settings := everything(pids(cluster)...)
-	settings.RingBytes = 64 << 10
+	settings.PIDs, settings.RingBytes = pids(cluster), 64<<10
 	var traced, lost, gaps int64
 	held, release := make(chan struct{}), make(chan struct{})
 	tr := &tracing{

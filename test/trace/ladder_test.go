@@ -69,6 +69,11 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 		settings.PerfUprobes = true
 		proveRung(t, &proven{Rung: "probes by perf", BTF: true}, settings)
 	})
+	t.Run("perf buffer", func(t *testing.T) { // which no kernel has that has other probes than perf's
+		settings := everything()
+		settings.PerfUprobes, settings.PerfBuffer = true, true
+		proveRung(t, &proven{Rung: "perf buffer", BTF: true}, settings)
+	})
 	t.Run("without BTF", func(t *testing.T) {
 		again := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+strings.SplitN(t.Name(), "/", 2)[0]+"$", "-test.v", "-test.timeout=10m")
 		again.Env = append(os.Environ(), withoutBTF+"=1")
@@ -79,11 +84,27 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 	})
 }
 
+// lacks is what programs on tracepoints need and have not got here, "" if nothing.
+func (p *proven) lacks() string {
+	switch {
+	case !p.RingBuffer:
+		return "ring buffer"
+	case !p.BTF:
+		return "BTF"
+	default:
+		return ""
+	}
+}
+
 // proveRung traces one etcd by settings, and compares all that is known of it.
 func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	t.Helper()
 	before := left(t)
 	settings.Disk, settings.SlowSync, settings.Rescan = true, time.Hour, time.Hour
+	p.RingBuffer = !settings.PerfBuffer && features.HaveMapType(ebpf.RingBuf) == nil
+	if !p.RingBuffer {
+		settings.Rescan = 200 * time.Millisecond
+	}
 	program := namedApart(t)
 	settings.Names = []string{filepath.Base(program)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -93,15 +114,15 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	tr := follow(t, cluster, settings, "")
 	tr.awaitTraced(t, pids(cluster)...)
-	p.RingBuffer, p.Uprobes = features.HaveMapType(ebpf.RingBuf) == nil, probesBy(t)
+	p.Uprobes = probesBy(t)
 
 	e := &syncingEtcd{t: t, member: cluster.Members()[0], tracing: tr}
 	n := proveMixed(t, e, cluster, p)
-	p.Lifecycle = proveLifecycle(t, e)
+	p.Lifecycle = proveLifecycle(t, e, p)
 	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
 	asked, threads := tr.play(t, cluster, how)
 	tr.stop()
-	if !p.BTF { // and so no connections, which tell whose the clients are
+	if p.lacks() != "" { // and so no connections, which tell whose the clients are
 		for _, a := range asked {
 			delete(a.attrs, "etcd.client.process.name")
 			delete(a.attrs, "etcd.client.process.pid")
@@ -140,7 +161,7 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 	t.Helper()
 	const clients, each = 4, 100
 	var before disk
-	if p.BTF {
+	if p.lacks() == "" {
 		before = e.settled()
 	}
 	asked := make([][]string, clients)
@@ -168,15 +189,15 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 		return len(told) >= clients*each
 	})
 	assert.ElementsMatch(t, slices.Concat(asked...), told)
-	if p.BTF {
+	if p.lacks() == "" {
 		after := e.settled()
 		missed := misses(t)
 		t.Logf("programs on tracepoints that the kernel did not run: %d", missed)
 		countsAgree(t, after.since(before), missed)
 		p.Syncs = "all"
 	} else {
-		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no BTF")
-		p.Syncs = "no, needs BTF"
+		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no "+p.lacks())
+		p.Syncs = "no, needs " + p.lacks()
 	}
 	return clients * each
 }
@@ -212,14 +233,18 @@ func (tr *tracing) logged() string {
 }
 
 // proveLifecycle is about an etcd that ends and one that begins.
-func proveLifecycle(t *testing.T, e *syncingEtcd) string {
+func proveLifecycle(t *testing.T, e *syncingEtcd, p *proven) string {
 	t.Helper()
 	require.NoError(t, e.member.Kill())
 	const ofTracepoints = 4 // without BTF, two have a link and an event each
 	waitFor(t, "the end of all probes", func() bool { return probes(t) <= ofTracepoints })
 	require.NoError(t, e.member.Restart(t.Context()))
 	e.tracing.awaitTraced(t, e.member.PID())
-	return "told"
+	if p.RingBuffer {
+		return "told"
+	}
+	assert.Contains(t, e.tracing.logged(), "an etcd that begins is found by the next rescan map[error:this kernel has no "+p.lacks())
+	return "by rescan, needs " + p.lacks()
 }
 
 // left are the objects in the kernel that this process holds and, where nobody else
