@@ -119,6 +119,17 @@ func (f *finder) set(err *error, to *uint16, name, path string) {
 	}
 }
 
+// pointer sets the type of pointers to a type, and notes the first error.
+func (f *finder) pointer(err *error, to *uint64, name string) {
+	if *err != nil {
+		return
+	}
+	var t *gobinary.Type
+	if t, *err = f.file.Type(name); *err == nil {
+		*to = t.Pointer
+	}
+}
+
 // optional is the offset of a field that need not be there, and its size.
 func (f *finder) optional(t *gobinary.Type, path string) (offset uint16, size uint8) {
 	if t == nil || path == "" {
