@@ -6,7 +6,9 @@ package logrecord
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
@@ -23,6 +25,7 @@ const (
 
 // Refused is a connection to etcd on which TLS was not agreed upon.
 type Refused struct {
+	At      time.Time
 	From    metadata.AttributeEtcdNetworkPeerType // whose port it came to
 	Client  netip.AddrPort
 	Process Process // that the client is, if it is of this host
@@ -42,7 +45,7 @@ func (b *Batch) Refused(r *Refused) {
 		return
 	}
 	lr := b.add("etcd.connection.refused", plog.SeverityNumberWarn, 7)
-	lr.SetTimestamp(b.observed)
+	lr.SetTimestamp(pcommon.NewTimestampFromTime(r.At))
 	attrs := lr.Attributes()
 	attrs.PutStr("etcd.network.peer_type", r.From.String())
 	attrs.PutStr("error.type", r.Reason)
@@ -54,7 +57,7 @@ func (b *Batch) Refused(r *Refused) {
 	if r.Process.PID != 0 {
 		s = fmt.Appendf(s, " (%s)", r.Process)
 	}
-	s = fmt.Appendf(s, " refused at the port for %ss", r.From)
+	s = fmt.Appendf(s, " was refused at the port for %ss", r.From)
 	if text := refusedTexts[r.Reason]; text != "" {
 		s = append(append(s, ": "...), text...)
 	}

@@ -128,8 +128,9 @@ func (t *tracer) handshakeFailed(r *bpf.Record, now time.Time) {
 	if t.outbox == nil || reason == brokenOff || !r.Client.IsValid() || !t.outbox.hasRoomForRefused(now, t.MaxRecords) {
 		return
 	}
+	at := time.Unix(0, int64(r.Time)+t.ahead)
 	t.outbox.add(p, now, func(b *logrecord.Batch) {
-		b.Refused(&logrecord.Refused{From: from, Client: r.Client, Process: t.caller(p, r.Client), Reason: reason})
+		b.Refused(&logrecord.Refused{At: at, From: from, Client: r.Client, Process: t.caller(p, r.Client), Reason: reason})
 	})
 }
 
