@@ -30,6 +30,7 @@ struct binary {
 	__u64 permanent_error;	 /* *tls.permanentError, which wraps another one */
 	__u64 record_error;	 /* tls.RecordHeaderError */
 	__u64 certificate_error; /* *tls.CertificateVerificationError */
+	__u64 hostname_error;	 /* x509.HostnameError */
 	__u16 peer_auth;   /* peer.Peer.AuthInfo */
 	__u16 tls_peers;   /* credentials.TLSInfo.State.PeerCertificates */
 	__u16 subject;	   /* x509.Certificate.Subject.CommonName */

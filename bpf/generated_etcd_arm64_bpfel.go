@@ -50,6 +50,7 @@ type etcdBinary struct {
 	PermanentError   uint64
 	RecordError      uint64
 	CertificateError uint64
+	HostnameError    uint64
 	PeerAuth         uint16
 	TlsPeers         uint16
 	Subject          uint16

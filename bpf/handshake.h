@@ -50,7 +50,7 @@ static __always_inline void take_reason(struct handshake *s, struct go_interface
 	type -= bias;
 	if (type == b->record_error)
 		s->h.operation = HANDSHAKE_RECORD;
-	else if (type == b->certificate_error)
+	else if (type == b->certificate_error || type == b->hostname_error)
 		s->h.operation = HANDSHAKE_CERTIFICATE;
 	else if (type == b->plain_error)
 		s->h.operation = HANDSHAKE_TEXT;

@@ -157,7 +157,7 @@ enum handshake_error {
 	HANDSHAKE_TEXT,	       /* *errors.errorString; text is its text */
 	HANDSHAKE_NETWORK,     /* *net.OpError; text is its operation */
 	HANDSHAKE_RECORD,      /* tls.RecordHeaderError */
-	HANDSHAKE_CERTIFICATE, /* *tls.CertificateVerificationError, since Go 1.20 */
+	HANDSHAKE_CERTIFICATE, /* *tls.CertificateVerificationError, since Go 1.20; x509.HostnameError, of etcd's own check */
 };
 
 struct handshake {

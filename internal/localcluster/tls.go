@@ -28,11 +28,23 @@ type TLS struct {
 	// ServerCertFile and ServerKeyFile are the members' certificate, for localhost and 127.0.0.1, and its key.
 	ServerCertFile, ServerKeyFile string
 
-	config *tls.Config
+	config    *tls.Config
+	authority *pair
 }
 
 // Config gives a configuration for a client, with the client certificate. The caller owns it.
 func (t *TLS) Config() *tls.Config { return t.config.Clone() }
+
+// Certificate gives one more of a client, which is for these names and addresses only.
+func (t *TLS) Certificate(names []string, addresses []net.IP) (tls.Certificate, error) {
+	client := template("client")
+	client.ExtKeyUsage, client.DNSNames, client.IPAddresses = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, names, addresses
+	p, err := issue(client, t.authority)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return p.certificate(), nil
+}
 
 // NewTLS makes an authority, a certificate for the members and one for clients in dir.
 func NewTLS(dir string) (*TLS, error) {
@@ -89,8 +101,9 @@ func (t *TLS) create(dir string) error {
 	t.config = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		RootCAs:      roots,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{clientPair.cert.Raw}, PrivateKey: clientPair.key}},
+		Certificates: []tls.Certificate{clientPair.certificate()},
 	}
+	t.authority = authority
 	return nil
 }
 
@@ -98,6 +111,10 @@ func (t *TLS) create(dir string) error {
 type pair struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+}
+
+func (p *pair) certificate() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}
 }
 
 func template(name string) *x509.Certificate {

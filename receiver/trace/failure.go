@@ -154,7 +154,7 @@ func handshakeReason(r *bpf.Record) string {
 			return brokenOff
 		case strings.Contains(text, "didn't provide a certificate"):
 			return logrecord.NoCertificate
-		case strings.Contains(text, "certificate"), strings.Contains(text, "CommonName authentication failed"):
+		case strings.Contains(text, "certificate"), strings.Contains(text, "CommonName authentication failed"), strings.Contains(text, "does not match"):
 			return logrecord.BadCertificate
 		}
 	}

@@ -60,6 +60,7 @@ func TestTheReasonOfAHandshakeIsAWord(t *testing.T) {
 		{bpf.HandshakeText, "tls: failed to verify client certificate: x509: certificate signed", logrecord.BadCertificate}, // Go 1.19
 		{bpf.HandshakeText, "client certificate authentication failed", logrecord.BadCertificate},
 		{bpf.HandshakeText, "CommonName authentication failed", logrecord.BadCertificate},
+		{bpf.HandshakeText, "tls: \"2001:0db8:1111:2222:3333:4444:5555:6666\" does not match ", logrecord.BadCertificate}, // any of DNSNames
 		{bpf.HandshakeCertificate, "", logrecord.BadCertificate},
 		{bpf.HandshakeRecord, "", logrecord.NotTLS},
 		{bpf.HandshakeNetwork, "remote error", logrecord.RefusedByClient},

@@ -119,15 +119,12 @@ func (f *finder) set(err *error, to *uint16, name, path string) {
 	}
 }
 
-// pointer sets the type of pointers to a type, and notes the first error.
-func (f *finder) pointer(err *error, to *uint64, name string) {
-	if *err != nil {
-		return
+// typeOf is a type by name; the first error is noted.
+func (f *finder) typeOf(err *error, name string) (t *gobinary.Type) {
+	if *err == nil {
+		t, *err = f.file.Type(name)
 	}
-	var t *gobinary.Type
-	if t, *err = f.file.Type(name); *err == nil {
-		*to = t.Pointer
-	}
+	return t
 }
 
 // optional is the offset of a field that need not be there, and its size.

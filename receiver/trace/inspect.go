@@ -424,36 +424,8 @@ func (f *finder) applied() {
 func (f *finder) handshakes() {
 	const argsHandshake = 24
 	err := func() error {
-		b := &f.x.binary
-		var err error
-		f.set(&err, &b.TlsConn, "tls.Conn", "conn")
-		f.set(&err, &b.FdLocal, "net.netFD", "laddr")
-		f.set(&err, &b.FdRemote, "net.netFD", "raddr")
-		var fd, text uint16
-		f.set(&err, &fd, "net.TCPConn", "conn.fd")
-		f.set(&err, &text, "net.OpError", "Op")
-		if err == nil && (fd != 0 || text != 0) {
-			err = errors.New("connections do not lie as expected")
-		}
-		f.pointer(&err, &b.TcpConn, "net.TCPConn")
-		f.pointer(&err, &b.OpError, "net.OpError")
-		f.pointer(&err, &b.PermanentError, "tls.permanentError")
-		f.pointer(&err, &b.PlainError, "errors.errorString")
-		f.pointer(&err, &b.TcpAddr, "net.TCPAddr")
-		f.set(&err, &b.TcpPort, "net.TCPAddr", "Port")
-		if err != nil {
+		if err := f.handshakeTypes(); err != nil {
 			return err
-		}
-		record, err := f.file.Type("tls.RecordHeaderError", "Msg")
-		if err != nil {
-			return err
-		}
-		b.RecordError = record.Addr
-		if kept, err := f.file.Type("transport.keepAliveConn", "TCPConn"); err == nil && kept.Fields[0].Name == "TCPConn" { // 3.4 keeps connections as they are
-			b.TcpKept = kept.Pointer
-		}
-		if certificate, err := f.file.Type("tls.CertificateVerificationError"); err == nil { // before Go 1.20 it is text
-			b.CertificateError = certificate.Pointer
 		}
 		all, err := f.file.Functions(func(name string) bool {
 			return strings.Contains(name, "/embed.(*Config).setupLogging.") || strings.HasSuffix(name, "/embed.logTLSHandshakeFailure")
@@ -481,4 +453,38 @@ func (f *finder) handshakes() {
 	if err != nil {
 		f.lack("TLS handshakes that failed", err)
 	}
+}
+
+// handshakeTypes finds the way from a connection of TLS to its ends, and the errors
+// that are told apart.
+func (f *finder) handshakeTypes() error {
+	b := &f.x.binary
+	var err error
+	var fd, text uint16
+	f.set(&err, &b.TlsConn, "tls.Conn", "conn")
+	f.set(&err, &b.FdLocal, "net.netFD", "laddr")
+	f.set(&err, &b.FdRemote, "net.netFD", "raddr")
+	f.set(&err, &b.TcpPort, "net.TCPAddr", "Port")
+	f.set(&err, &fd, "net.TCPConn", "conn.fd")
+	f.set(&err, &text, "net.OpError", "Op")
+	if err == nil && (fd != 0 || text != 0) {
+		err = errors.New("connections do not lie as expected")
+	}
+	tcp, record, hostname := f.typeOf(&err, "net.TCPConn"), f.typeOf(&err, "tls.RecordHeaderError"), f.typeOf(&err, "x509.HostnameError")
+	addr, plain, op := f.typeOf(&err, "net.TCPAddr"), f.typeOf(&err, "errors.errorString"), f.typeOf(&err, "net.OpError")
+	if err != nil {
+		return err
+	}
+	b.TcpConn, b.TcpAddr, b.PlainError, b.OpError = tcp.Pointer, addr.Pointer, plain.Pointer, op.Pointer
+	b.RecordError, b.HostnameError = record.Addr, hostname.Addr
+	if kept, err := f.file.Type("transport.keepAliveConn", "TCPConn"); err == nil && kept.Fields[0].Name == "TCPConn" { // 3.4 wraps none
+		b.TcpKept = kept.Pointer
+	}
+	if permanent, err := f.file.Type("tls.permanentError"); err == nil { // before, errors are as they are
+		b.PermanentError = permanent.Pointer
+	}
+	if certificate, err := f.file.Type("tls.CertificateVerificationError"); err == nil { // before Go 1.20 it is text
+		b.CertificateError = certificate.Pointer
+	}
+	return nil
 }

@@ -75,10 +75,10 @@ func (s *stranger) showsNoCertificate(version uint16) {
 	s.agrees(how)
 }
 
-func (s *stranger) showsAnAlienCertificate(version uint16) {
+func (s *stranger) shows(certificate *tls.Certificate, version uint16) {
 	how := s.good.Clone()
 	how.MinVersion, how.MaxVersion = version, version
-	how.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &s.alien, nil }
+	how.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	s.agrees(how)
 }
 
@@ -151,7 +151,7 @@ func proveRefusals(t *testing.T, build string, more ...string) {
 			for range times {
 				s.showsNoCertificate(version)
 				s.isWelcome(path)
-				s.showsAnAlienCertificate(version)
+				s.shows(&s.alien, version)
 				s.refusesEtcd(version)
 				s.speaksPlainly(path)
 				s.onlyOpens()
@@ -160,6 +160,14 @@ func proveRefusals(t *testing.T, build string, more ...string) {
 		for _, why := range []string{"no_certificate", "bad_certificate", "refused_by_client", "not_tls", "broken_off"} {
 			want["accepted tls "+whose+" "+why] = float64(2 * times)
 		}
+	}
+	// Members must come from where their certificate says.
+	elsewhere := []net.IP{net.IPv4(127, 0, 0, 9)}
+	for _, names := range [][]string{nil, {"elsewhere.invalid"}} {
+		certificate, err := files.Certificate(names, elsewhere)
+		require.NoError(t, err)
+		others.shows(&certificate, tls.VersionTLS13)
+		want["accepted tls member bad_certificate"]++
 	}
 	waitFor(t, "all that was refused", func() bool {
 		return assert.ObjectsAreEqual(want, tr.counted(m.Name)) || total(tr.counted(m.Name)) > total(want)
