@@ -6,6 +6,7 @@ package trace
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,11 +19,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
@@ -219,6 +222,27 @@ func total(of map[string]float64) (n float64) {
 		n += v
 	}
 	return n
+}
+
+// proveHalfOpen asks for a connection and takes no answer.
+func proveHalfOpen(t *testing.T, tr *tracing, m *localcluster.Member) {
+	t.Helper()
+	u, err := url.Parse(m.ClientURL)
+	require.NoError(t, err)
+	nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}} // how much of a packet is taken: 0
+	deaf := net.Dialer{Timeout: 3500 * time.Millisecond, Control: func(_, _ string, c syscall.RawConn) (err error) {
+		program := unix.SockFprog{Len: uint16(len(nothing)), Filter: &nothing[0]}
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+		}), err)
+	}}
+	_, err = deaf.DialContext(t.Context(), "tcp", u.Host)
+	var late net.Error
+	require.ErrorAs(t, err, &late)
+	require.True(t, late.Timeout(), "%v", err)
+	const unanswered = "accepted tcp client no_answer"
+	waitFor(t, "what is half open", func() bool { return tr.counted(m.Name)[unanswered] > 0 })
+	assert.EqualValues(t, 1, tr.counted(m.Name)[unanswered])
 }
 
 // The member's answers to one of our addresses go to a network card that nobody has.
