@@ -60,3 +60,16 @@ func TestAllOfTheseBuildsCanBeTold(t *testing.T) {
 		})
 	}
 }
+
+// This test is a program with TLS, and no etcd.
+func TestWhatABuildDoesNotHaveIsNamedAndTheRestIsTold(t *testing.T) {
+	self, err := os.Open("/proc/self/exe")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, self.Close()) }()
+	file, err := gobinary.Open(self)
+	require.NoError(t, err)
+	f := &finder{file: file, x: &executable{probes: []bpf.Probe{{Program: bpf.UnaryServed}}}}
+	f.handshakes()
+	assert.Equal(t, []string{"TLS handshakes that failed: there is no function that etcd calls for them"}, f.x.lacks)
+	assert.Len(t, f.x.probes, 1)
+}
