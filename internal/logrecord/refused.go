@@ -28,7 +28,7 @@ type Refused struct {
 	At      time.Time
 	From    metadata.AttributeEtcdNetworkPeerType // whose port it came to
 	Client  netip.AddrPort
-	Process Process // that the client is, if it is of this host
+	Process Process // that the client is, if it is of this host and has not closed first
 	Reason  string
 }
 
