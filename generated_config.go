@@ -21,7 +21,7 @@ type EbpfConfig struct {
 	Events EbpfEventsConfig `mapstructure:"events"`
 	// `auto`: where the kernel and the privileges allow it, else one line in the log says what is missing and the rest goes on. `required`: else the start fails. `disabled`: never.
 	Mode string `mapstructure:"mode"`
-	// TCP connections of etcd with clients and members: how many, bytes, round trips, what was sent again; events when a member is cut off; and which processes of this host the clients are.
+	// TCP connections of etcd with clients and members: how many, bytes, round trips, what was sent again, and those that never came up; events when a member is cut off and when TLS refuses somebody; and which processes of this host the clients are.
 	Network EbpfNetworkConfig `mapstructure:"network"`
 	// Which kinds of requests become log records: get, put, delete, txn, compact, watch, lease, auth, member, maintenance, lock, other. Empty means all.
 	Operations []string `mapstructure:"operations,omitempty"`
@@ -68,7 +68,7 @@ func NewDefaultEbpfDiskConfig() EbpfDiskConfig {
 
 // EbpfEventsConfig which requests become log records (logs pipeline). The metrics count all of them.
 type EbpfEventsConfig struct {
-	// How many requests become log records in each second, and as many again of those that fail. What exceeds it is counted and told by a gap record. 0 means no limit.
+	// How many requests become log records in each second, as many again of those that fail, and of connections that are refused. What exceeds it is counted and told by a gap record. 0 means no limit.
 	MaxPerSecond int `mapstructure:"max_per_second"`
 	// `none`: no requests. `slow`: those that take slow_threshold, and those that fail. `writes`: also all that may change something, and the download of a snapshot. `all`: also reads, of those that are fast the part sample_ratio, and requests on streams (watch, keep alive), if that is 1.
 	Mode string `mapstructure:"mode"`
@@ -90,7 +90,7 @@ func NewDefaultEbpfEventsConfig() EbpfEventsConfig {
 	}
 }
 
-// EbpfNetworkConfig tCP connections of etcd with clients and members: how many, bytes, round trips, what was sent again; events when a member is cut off; and which processes of this host the clients are.
+// EbpfNetworkConfig tCP connections of etcd with clients and members: how many, bytes, round trips, what was sent again, and those that never came up; events when a member is cut off and when TLS refuses somebody; and which processes of this host the clients are.
 type EbpfNetworkConfig struct {
 	// Whether connections are followed. A kernel that cannot give them is one line in the log.
 	Enabled bool `mapstructure:"enabled"`

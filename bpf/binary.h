@@ -24,6 +24,13 @@ struct binary {
 	__u64 tls_info;	   /* credentials.TLSInfo */
 	__u64 deadline;    /* context.deadlineExceededError */
 	__u64 plain_error; /* *errors.errorString */
+	__u64 tcp_conn;	   /* *net.TCPConn */
+	__u64 tcp_kept;	   /* *transport.keepAliveConn, which begins with a *net.TCPConn */
+	__u64 op_error;	   /* *net.OpError */
+	__u64 permanent_error;	 /* *tls.permanentError, which wraps another one */
+	__u64 record_error;	 /* tls.RecordHeaderError */
+	__u64 certificate_error; /* *tls.CertificateVerificationError */
+	__u64 hostname_error;	 /* x509.HostnameError */
 	__u16 peer_auth;   /* peer.Peer.AuthInfo */
 	__u16 tls_peers;   /* credentials.TLSInfo.State.PeerCertificates */
 	__u16 subject;	   /* x509.Certificate.Subject.CommonName */
@@ -39,6 +46,8 @@ struct binary {
 	__u16 entry_header, entry_put, entry_delete, entry_txn, entry_revoke, entry_grant; /* InternalRaftRequest */
 	__u16 header_id, header_user; /* RequestHeader */
 	__u16 revoke_id, grant_id; /* LeaseRevokeRequest.ID, LeaseGrantRequest.ID */
+	__u16 tls_conn;		   /* tls.Conn.conn */
+	__u16 fd_local, fd_remote; /* net.netFD */
 	__u8 layout;	    /* enum layout */
 	__u8 entry_wrapped; /* 1: what is applied is a struct whose first word is the entry, since 3.7 */
 	__u8 reserved[2];

@@ -17,6 +17,10 @@ const (
 	ConnectionClosed  = uint8(networkConnectionEventCONNECTION_CLOSED)  // also if it was never established
 	ConnectionStalled = uint8(networkConnectionEventCONNECTION_STALLED) // what was sent is not answered
 	ConnectionFound   = uint8(networkConnectionEventCONNECTION_FOUND)   // Network.Look
+
+	// ConnectionHalfOpen is one that etcd's kernel has answered, and answers again
+	// because nothing came back. It may be told twice, and has ends but no socket.
+	ConnectionHalfOpen = uint8(networkConnectionEventCONNECTION_HALF_OPEN)
 )
 
 // Stalled is at which number of Connection.Unanswered one is told as

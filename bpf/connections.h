@@ -57,6 +57,23 @@ static __always_inline bool calls_etcd(const struct sock *sk)
 	return bpf_map_lookup_elem(&listeners, &there);
 }
 
+/* The addresses and ports of both ends; sk may be a request_sock. */
+static __always_inline void describe_ends(struct connection *c, const struct sock *sk)
+{
+	c->network = local_end(sk).network;
+	c->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	c->remote_port = remote_port(sk);
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
+		c->address_len = 4;
+		BPF_CORE_READ_INTO((__u32 *)c->local, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__u32 *)c->remote, sk, __sk_common.skc_daddr);
+	} else {
+		c->address_len = 16;
+		BPF_CORE_READ_INTO(&c->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&c->remote, sk, __sk_common.skc_v6_daddr);
+	}
+}
+
 static __always_inline void describe(struct connection *c, const struct sock *sk, const struct follow *f, __u8 what)
 {
 	const struct tcp_sock *tcp = (const void *)sk;
@@ -69,18 +86,9 @@ static __always_inline void describe(struct connection *c, const struct sock *sk
 		.retransmitted = BPF_CORE_READ(tcp, total_retrans),
 		.unanswered = BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits),
 		.error = BPF_CORE_READ(sk, sk_err),
-		.network = local_end(sk).network, .local_port = BPF_CORE_READ(sk, __sk_common.skc_num), .remote_port = remote_port(sk),
 		.role = f->role, .established = f->established,
 	};
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
-		c->address_len = 4;
-		BPF_CORE_READ_INTO((__u32 *)c->local, sk, __sk_common.skc_rcv_saddr);
-		BPF_CORE_READ_INTO((__u32 *)c->remote, sk, __sk_common.skc_daddr);
-	} else {
-		c->address_len = 16;
-		BPF_CORE_READ_INTO(&c->local, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&c->remote, sk, __sk_common.skc_v6_daddr);
-	}
+	describe_ends(c, sk);
 	__builtin_memcpy(c->name, f->name, sizeof c->name);
 }
 
@@ -156,6 +164,25 @@ static __always_inline void sent_again(const struct sock *sk)
 	struct follow *f = bpf_map_lookup_elem(&followed, &key);
 	if (f && f->established && f->role != ROLE_CALLER && BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits) >= STALLED)
 		tell(sk, f, CONNECTION_STALLED);
+}
+
+/* The listening socket has answered who wants to connect, and answers again, since nothing came back. Told at the first time:
+ * kernels that count that before they call us say 1, the others 0; user space knows one that it was told of before. */
+static __always_inline void answered_again(const struct sock *sk, const struct request_sock *request)
+{
+	struct endpoint here = local_end(sk);
+	__u32 *tgid = bpf_map_lookup_elem(&listeners, &here);
+	if (!tgid || BPF_CORE_READ(request, num_retrans) > 1)
+		return;
+	struct connection *c = reserve(sizeof *c);
+	if (!c)
+		return;
+	*c = (struct connection){
+		.h = {.kind = RECORD_CONNECTION, .operation = CONNECTION_HALF_OPEN, .tgid = *tgid, .ktime = bpf_ktime_get_ns()},
+		.role = ROLE_ACCEPTED,
+	};
+	describe_ends(c, (const void *)request);
+	submit(c);
 }
 
 /* Where etcd listens is learned from its own sockets. */

@@ -7,6 +7,7 @@
  * where there is no BTF.
  */
 #include "applied.h"
+#include "handshake.h"
 #include "streams.h"
 
 char license_text[] SEC("license") = "Dual MIT/GPL";
@@ -17,6 +18,8 @@ const struct request *tell_request __attribute__((unused));
 const struct inner *tell_inner __attribute__((unused));
 const struct failure *tell_failure __attribute__((unused));
 const struct applied *tell_applied __attribute__((unused));
+const struct handshake *tell_handshake __attribute__((unused));
+const enum handshake_error *tell_handshake_error __attribute__((unused));
 const enum applied_operation *tell_applied_operation __attribute__((unused));
 const enum record_kind *tell_record_kind __attribute__((unused));
 const enum record_flags *tell_record_flags __attribute__((unused));
@@ -74,3 +77,4 @@ PROBE(range_stream_begun, on_stream(ctx, STREAM_RANGE, GO_REG3(ctx), GO_REG1(ctx
 PROBE(entry_applied, on_apply(ctx))
 PROBE(watchers_notified, on_notify(ctx))
 PROBE(lease_revoking, on_revoke(ctx))
+PROBE(handshake_failed, on_handshake_failed(ctx))

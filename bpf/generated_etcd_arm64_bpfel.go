@@ -37,46 +37,56 @@ const (
 )
 
 type etcdBinary struct {
-	_             structs.HostLayout
-	PeerKey       uint64
-	TcpAddr       uint64
-	TextAddr      uint64
-	TlsInfo       uint64
-	Deadline      uint64
-	PlainError    uint64
-	PeerAuth      uint16
-	TlsPeers      uint16
-	Subject       uint16
-	TcpPort       uint16
-	Cluster       uint16
-	Member        uint16
-	Revision      uint16
-	StatusCode    uint16
-	StatusMessage uint16
-	StatusDepth   uint16
-	WatchStream   uint16
-	Watchers      uint16
-	Operation     uint16
-	TxnSuccess    uint16
-	TxnFailure    uint16
-	TxnSucceeded  uint16
-	TxnResponses  uint16
-	ResponseOp    uint16
-	Deleted       uint16
-	EntryHeader   uint16
-	EntryPut      uint16
-	EntryDelete   uint16
-	EntryTxn      uint16
-	EntryRevoke   uint16
-	EntryGrant    uint16
-	HeaderId      uint16
-	HeaderUser    uint16
-	RevokeId      uint16
-	GrantId       uint16
-	Layout        uint8
-	EntryWrapped  uint8
-	Reserved      [2]uint8
-	_             [2]byte
+	_                structs.HostLayout
+	PeerKey          uint64
+	TcpAddr          uint64
+	TextAddr         uint64
+	TlsInfo          uint64
+	Deadline         uint64
+	PlainError       uint64
+	TcpConn          uint64
+	TcpKept          uint64
+	OpError          uint64
+	PermanentError   uint64
+	RecordError      uint64
+	CertificateError uint64
+	HostnameError    uint64
+	PeerAuth         uint16
+	TlsPeers         uint16
+	Subject          uint16
+	TcpPort          uint16
+	Cluster          uint16
+	Member           uint16
+	Revision         uint16
+	StatusCode       uint16
+	StatusMessage    uint16
+	StatusDepth      uint16
+	WatchStream      uint16
+	Watchers         uint16
+	Operation        uint16
+	TxnSuccess       uint16
+	TxnFailure       uint16
+	TxnSucceeded     uint16
+	TxnResponses     uint16
+	ResponseOp       uint16
+	Deleted          uint16
+	EntryHeader      uint16
+	EntryPut         uint16
+	EntryDelete      uint16
+	EntryTxn         uint16
+	EntryRevoke      uint16
+	EntryGrant       uint16
+	HeaderId         uint16
+	HeaderUser       uint16
+	RevokeId         uint16
+	GrantId          uint16
+	TlsConn          uint16
+	FdLocal          uint16
+	FdRemote         uint16
+	Layout           uint8
+	EntryWrapped     uint8
+	Reserved         [2]uint8
+	_                [4]byte
 }
 
 type etcdCounter uint32
@@ -117,6 +127,28 @@ type etcdGoroutine struct {
 	Reserved uint32
 	G        uint64
 }
+
+type etcdHandshake struct {
+	_          structs.HostLayout
+	H          etcdHeader
+	LocalPort  uint16
+	RemotePort uint16
+	RemoteLen  uint8
+	TextLen    uint8
+	Reserved   [2]uint8
+	Remote     [16]uint8
+	Text       [64]uint8
+}
+
+type etcdHandshakeError uint32
+
+const (
+	etcdHandshakeErrorHANDSHAKE_OTHER       etcdHandshakeError = 1
+	etcdHandshakeErrorHANDSHAKE_TEXT        etcdHandshakeError = 2
+	etcdHandshakeErrorHANDSHAKE_NETWORK     etcdHandshakeError = 3
+	etcdHandshakeErrorHANDSHAKE_RECORD      etcdHandshakeError = 4
+	etcdHandshakeErrorHANDSHAKE_CERTIFICATE etcdHandshakeError = 5
+)
 
 type etcdHeader struct {
 	_         structs.HostLayout
@@ -214,6 +246,7 @@ const (
 	etcdRecordKindRECORD_EXEC       etcdRecordKind = 7
 	etcdRecordKindRECORD_EXIT       etcdRecordKind = 8
 	etcdRecordKindRECORD_CONNECTION etcdRecordKind = 9
+	etcdRecordKindRECORD_HANDSHAKE  etcdRecordKind = 10
 )
 
 type etcdRequest struct {
@@ -307,6 +340,7 @@ const (
 	etcdMapUsers                = "users"
 	etcdMapWatchStreams         = "watch_streams"
 	etcdProgEntryApplied        = "entry_applied"
+	etcdProgHandshakeFailed     = "handshake_failed"
 	etcdProgLeaseRenewed        = "lease_renewed"
 	etcdProgLeaseRevoking       = "lease_revoking"
 	etcdProgRangeStreamBegun    = "range_stream_begun"
@@ -330,6 +364,8 @@ const (
 	etcdVarTellAppliedOperation = "tell_applied_operation"
 	etcdVarTellCounter          = "tell_counter"
 	etcdVarTellFailure          = "tell_failure"
+	etcdVarTellHandshake        = "tell_handshake"
+	etcdVarTellHandshakeError   = "tell_handshake_error"
 	etcdVarTellHeader           = "tell_header"
 	etcdVarTellInner            = "tell_inner"
 	etcdVarTellLayout           = "tell_layout"
@@ -382,6 +418,7 @@ type etcdSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdProgramSpecs struct {
 	EntryApplied       *ebpf.ProgramSpec `ebpf:"entry_applied"`
+	HandshakeFailed    *ebpf.ProgramSpec `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
 	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
@@ -429,6 +466,8 @@ type etcdVariableSpecs struct {
 	TellAppliedOperation *ebpf.VariableSpec `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.VariableSpec `ebpf:"tell_counter"`
 	TellFailure          *ebpf.VariableSpec `ebpf:"tell_failure"`
+	TellHandshake        *ebpf.VariableSpec `ebpf:"tell_handshake"`
+	TellHandshakeError   *ebpf.VariableSpec `ebpf:"tell_handshake_error"`
 	TellHeader           *ebpf.VariableSpec `ebpf:"tell_header"`
 	TellInner            *ebpf.VariableSpec `ebpf:"tell_inner"`
 	TellLayout           *ebpf.VariableSpec `ebpf:"tell_layout"`
@@ -501,6 +540,8 @@ type etcdVariables struct {
 	TellAppliedOperation *ebpf.Variable `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.Variable `ebpf:"tell_counter"`
 	TellFailure          *ebpf.Variable `ebpf:"tell_failure"`
+	TellHandshake        *ebpf.Variable `ebpf:"tell_handshake"`
+	TellHandshakeError   *ebpf.Variable `ebpf:"tell_handshake_error"`
 	TellHeader           *ebpf.Variable `ebpf:"tell_header"`
 	TellInner            *ebpf.Variable `ebpf:"tell_inner"`
 	TellLayout           *ebpf.Variable `ebpf:"tell_layout"`
@@ -515,6 +556,7 @@ type etcdVariables struct {
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdPrograms struct {
 	EntryApplied       *ebpf.Program `ebpf:"entry_applied"`
+	HandshakeFailed    *ebpf.Program `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
 	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
@@ -535,6 +577,7 @@ type etcdPrograms struct {
 func (p *etcdPrograms) Close() error {
 	return _EtcdClose(
 		p.EntryApplied,
+		p.HandshakeFailed,
 		p.LeaseRenewed,
 		p.LeaseRevoking,
 		p.RangeStreamBegun,

@@ -49,10 +49,11 @@ type networkConnection struct {
 type networkConnectionEvent uint32
 
 const (
-	networkConnectionEventCONNECTION_OPENED  networkConnectionEvent = 1
-	networkConnectionEventCONNECTION_CLOSED  networkConnectionEvent = 2
-	networkConnectionEventCONNECTION_STALLED networkConnectionEvent = 3
-	networkConnectionEventCONNECTION_FOUND   networkConnectionEvent = 4
+	networkConnectionEventCONNECTION_OPENED    networkConnectionEvent = 1
+	networkConnectionEventCONNECTION_CLOSED    networkConnectionEvent = 2
+	networkConnectionEventCONNECTION_STALLED   networkConnectionEvent = 3
+	networkConnectionEventCONNECTION_FOUND     networkConnectionEvent = 4
+	networkConnectionEventCONNECTION_HALF_OPEN networkConnectionEvent = 5
 )
 
 type networkConnectionRole uint32
@@ -91,18 +92,19 @@ type networkProcess struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	networkMapCounters          = "counters"
-	networkMapFollowed          = "followed"
-	networkMapListeners         = "listeners"
-	networkMapLost              = "lost"
-	networkMapProcesses         = "processes"
-	networkMapRecords           = "records"
-	networkProgInetSockSetState = "inet_sock_set_state"
-	networkProgOpenConnections  = "open_connections"
-	networkProgTcpRetransmitSkb = "tcp_retransmit_skb"
-	networkVarTellConnection    = "tell_connection"
-	networkVarTellEvent         = "tell_event"
-	networkVarTellRole          = "tell_role"
+	networkMapCounters             = "counters"
+	networkMapFollowed             = "followed"
+	networkMapListeners            = "listeners"
+	networkMapLost                 = "lost"
+	networkMapProcesses            = "processes"
+	networkMapRecords              = "records"
+	networkProgInetSockSetState    = "inet_sock_set_state"
+	networkProgOpenConnections     = "open_connections"
+	networkProgTcpRetransmitSkb    = "tcp_retransmit_skb"
+	networkProgTcpRetransmitSynack = "tcp_retransmit_synack"
+	networkVarTellConnection       = "tell_connection"
+	networkVarTellEvent            = "tell_event"
+	networkVarTellRole             = "tell_role"
 )
 
 // loadNetwork returns the embedded CollectionSpec for network.
@@ -147,9 +149,10 @@ type networkSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type networkProgramSpecs struct {
-	InetSockSetState *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
-	OpenConnections  *ebpf.ProgramSpec `ebpf:"open_connections"`
-	TcpRetransmitSkb *ebpf.ProgramSpec `ebpf:"tcp_retransmit_skb"`
+	InetSockSetState    *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
+	OpenConnections     *ebpf.ProgramSpec `ebpf:"open_connections"`
+	TcpRetransmitSkb    *ebpf.ProgramSpec `ebpf:"tcp_retransmit_skb"`
+	TcpRetransmitSynack *ebpf.ProgramSpec `ebpf:"tcp_retransmit_synack"`
 }
 
 // networkMapSpecs contains maps before they are loaded into the kernel.
@@ -225,9 +228,10 @@ type networkVariables struct {
 //
 // It can be passed to loadNetworkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type networkPrograms struct {
-	InetSockSetState *ebpf.Program `ebpf:"inet_sock_set_state"`
-	OpenConnections  *ebpf.Program `ebpf:"open_connections"`
-	TcpRetransmitSkb *ebpf.Program `ebpf:"tcp_retransmit_skb"`
+	InetSockSetState    *ebpf.Program `ebpf:"inet_sock_set_state"`
+	OpenConnections     *ebpf.Program `ebpf:"open_connections"`
+	TcpRetransmitSkb    *ebpf.Program `ebpf:"tcp_retransmit_skb"`
+	TcpRetransmitSynack *ebpf.Program `ebpf:"tcp_retransmit_synack"`
 }
 
 func (p *networkPrograms) Close() error {
@@ -235,6 +239,7 @@ func (p *networkPrograms) Close() error {
 		p.InetSockSetState,
 		p.OpenConnections,
 		p.TcpRetransmitSkb,
+		p.TcpRetransmitSynack,
 	)
 }
 

@@ -14,46 +14,56 @@ import (
 )
 
 type perfBinary struct {
-	_             structs.HostLayout
-	PeerKey       uint64
-	TcpAddr       uint64
-	TextAddr      uint64
-	TlsInfo       uint64
-	Deadline      uint64
-	PlainError    uint64
-	PeerAuth      uint16
-	TlsPeers      uint16
-	Subject       uint16
-	TcpPort       uint16
-	Cluster       uint16
-	Member        uint16
-	Revision      uint16
-	StatusCode    uint16
-	StatusMessage uint16
-	StatusDepth   uint16
-	WatchStream   uint16
-	Watchers      uint16
-	Operation     uint16
-	TxnSuccess    uint16
-	TxnFailure    uint16
-	TxnSucceeded  uint16
-	TxnResponses  uint16
-	ResponseOp    uint16
-	Deleted       uint16
-	EntryHeader   uint16
-	EntryPut      uint16
-	EntryDelete   uint16
-	EntryTxn      uint16
-	EntryRevoke   uint16
-	EntryGrant    uint16
-	HeaderId      uint16
-	HeaderUser    uint16
-	RevokeId      uint16
-	GrantId       uint16
-	Layout        uint8
-	EntryWrapped  uint8
-	Reserved      [2]uint8
-	_             [2]byte
+	_                structs.HostLayout
+	PeerKey          uint64
+	TcpAddr          uint64
+	TextAddr         uint64
+	TlsInfo          uint64
+	Deadline         uint64
+	PlainError       uint64
+	TcpConn          uint64
+	TcpKept          uint64
+	OpError          uint64
+	PermanentError   uint64
+	RecordError      uint64
+	CertificateError uint64
+	HostnameError    uint64
+	PeerAuth         uint16
+	TlsPeers         uint16
+	Subject          uint16
+	TcpPort          uint16
+	Cluster          uint16
+	Member           uint16
+	Revision         uint16
+	StatusCode       uint16
+	StatusMessage    uint16
+	StatusDepth      uint16
+	WatchStream      uint16
+	Watchers         uint16
+	Operation        uint16
+	TxnSuccess       uint16
+	TxnFailure       uint16
+	TxnSucceeded     uint16
+	TxnResponses     uint16
+	ResponseOp       uint16
+	Deleted          uint16
+	EntryHeader      uint16
+	EntryPut         uint16
+	EntryDelete      uint16
+	EntryTxn         uint16
+	EntryRevoke      uint16
+	EntryGrant       uint16
+	HeaderId         uint16
+	HeaderUser       uint16
+	RevokeId         uint16
+	GrantId          uint16
+	TlsConn          uint16
+	FdLocal          uint16
+	FdRemote         uint16
+	Layout           uint8
+	EntryWrapped     uint8
+	Reserved         [2]uint8
+	_                [4]byte
 }
 
 type perfDistribution struct {
@@ -177,6 +187,7 @@ const (
 	perfMapWaiting              = "waiting"
 	perfMapWatchStreams         = "watch_streams"
 	perfProgEntryApplied        = "entry_applied"
+	perfProgHandshakeFailed     = "handshake_failed"
 	perfProgLeaseRenewed        = "lease_renewed"
 	perfProgLeaseRevoking       = "lease_revoking"
 	perfProgRangeStreamBegun    = "range_stream_begun"
@@ -200,6 +211,8 @@ const (
 	perfVarTellAppliedOperation = "tell_applied_operation"
 	perfVarTellCounter          = "tell_counter"
 	perfVarTellFailure          = "tell_failure"
+	perfVarTellHandshake        = "tell_handshake"
+	perfVarTellHandshakeError   = "tell_handshake_error"
 	perfVarTellHeader           = "tell_header"
 	perfVarTellInner            = "tell_inner"
 	perfVarTellLayout           = "tell_layout"
@@ -252,6 +265,7 @@ type perfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type perfProgramSpecs struct {
 	EntryApplied       *ebpf.ProgramSpec `ebpf:"entry_applied"`
+	HandshakeFailed    *ebpf.ProgramSpec `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
 	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
@@ -301,6 +315,8 @@ type perfVariableSpecs struct {
 	TellAppliedOperation *ebpf.VariableSpec `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.VariableSpec `ebpf:"tell_counter"`
 	TellFailure          *ebpf.VariableSpec `ebpf:"tell_failure"`
+	TellHandshake        *ebpf.VariableSpec `ebpf:"tell_handshake"`
+	TellHandshakeError   *ebpf.VariableSpec `ebpf:"tell_handshake_error"`
 	TellHeader           *ebpf.VariableSpec `ebpf:"tell_header"`
 	TellInner            *ebpf.VariableSpec `ebpf:"tell_inner"`
 	TellLayout           *ebpf.VariableSpec `ebpf:"tell_layout"`
@@ -377,6 +393,8 @@ type perfVariables struct {
 	TellAppliedOperation *ebpf.Variable `ebpf:"tell_applied_operation"`
 	TellCounter          *ebpf.Variable `ebpf:"tell_counter"`
 	TellFailure          *ebpf.Variable `ebpf:"tell_failure"`
+	TellHandshake        *ebpf.Variable `ebpf:"tell_handshake"`
+	TellHandshakeError   *ebpf.Variable `ebpf:"tell_handshake_error"`
 	TellHeader           *ebpf.Variable `ebpf:"tell_header"`
 	TellInner            *ebpf.Variable `ebpf:"tell_inner"`
 	TellLayout           *ebpf.Variable `ebpf:"tell_layout"`
@@ -391,6 +409,7 @@ type perfVariables struct {
 // It can be passed to loadPerfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type perfPrograms struct {
 	EntryApplied       *ebpf.Program `ebpf:"entry_applied"`
+	HandshakeFailed    *ebpf.Program `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
 	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
@@ -411,6 +430,7 @@ type perfPrograms struct {
 func (p *perfPrograms) Close() error {
 	return _PerfClose(
 		p.EntryApplied,
+		p.HandshakeFailed,
 		p.LeaseRenewed,
 		p.LeaseRevoking,
 		p.RangeStreamBegun,

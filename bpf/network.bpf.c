@@ -33,6 +33,9 @@ TRACEPOINT(inet_sock_set_state, moved((void *)ctx[0], ctx[1], ctx[2]))
 /* (socket, packet) */
 TRACEPOINT(tcp_retransmit_skb, sent_again((void *)ctx[0]))
 
+/* (listening socket, connection that is asked for) */
+TRACEPOINT(tcp_retransmit_synack, answered_again((void *)ctx[0], (void *)ctx[1]))
+
 /* What is open now, and where etcd listens: as user space reads it. */
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000

@@ -49,7 +49,7 @@ func (p *Programs) FollowNetwork() (_ *Network, err error) {
 		}
 		*to, maps[name] = m, m
 	}
-	if n.links, err = attachTracepoints(spec, maps, []string{networkProgInetSockSetState, networkProgTcpRetransmitSkb}); err != nil {
+	if n.links, err = attachTracepoints(spec, maps, []string{networkProgInetSockSetState, networkProgTcpRetransmitSkb, networkProgTcpRetransmitSynack}); err != nil {
 		return nil, err
 	}
 	only := spec.Copy()

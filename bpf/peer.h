@@ -30,6 +30,17 @@ static __always_inline __u64 find_peer(__u64 at, __u64 peer_key)
 	return 0;
 }
 
+/* *net.TCPAddr: copies its IP, gives how many bytes that has. */
+static __always_inline __u32 take_ip(void *to, __u16 *port, __u64 addr, const struct binary *b)
+{
+	struct go_string ip;
+	if (!take(&ip, sizeof ip, addr)) /* net.TCPAddr begins with its IP */
+		return 0;
+	__s64 number = take_number(addr, b->tcp_port, 8);
+	*port = number > 0 ? number : 0;
+	return take_text(to, &ip, 16);
+}
+
 static __always_inline void take_address(struct request *r, __u64 peer, const struct binary *b, __u64 bias)
 {
 	struct go_interface addr;
@@ -37,13 +48,11 @@ static __always_inline void take_address(struct request *r, __u64 peer, const st
 	if (!take(&addr, sizeof addr, peer) || !addr.data)
 		return;
 	__u64 type = take_word(addr.tab + 8);
-	if (!type || !take(&s, sizeof s, addr.data)) /* net.TCPAddr begins with its IP */
+	if (!type)
 		return;
 	if (type == b->tcp_addr + bias) {
-		r->client_len = take_text(r->client, &s, 16);
-		__s64 port = take_number(addr.data, b->tcp_port, 8);
-		r->client_port = port > 0 ? port : 0;
-	} else if (type == b->text_addr + bias) {
+		r->client_len = take_ip(r->client, &r->client_port, addr.data, b);
+	} else if (type == b->text_addr + bias && take(&s, sizeof s, addr.data)) {
 		r->h.flags |= REQUEST_TEXT_ADDR;
 		r->client_len = take_text(r->client, &s, CLIENT_MAX); /* [ip]:port has up to 47, and a zone */
 	}

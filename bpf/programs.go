@@ -142,6 +142,7 @@ func (p *Programs) program(name Program) (*ebpf.Program, error) {
 		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, WatchCanceled: all.WatchCanceled, WatchClosed: all.WatchClosed, LeaseRenewed: all.LeaseRenewed,
 		SnapshotBegun: all.SnapshotBegun, RangeStreamBegun: all.RangeStreamBegun,
 		EntryApplied: all.EntryApplied, WatchersNotified: all.WatchersNotified, LeaseRevoking: all.LeaseRevoking,
+		HandshakeFailed: all.HandshakeFailed,
 	}[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no program %s", name)

@@ -27,6 +27,7 @@ const (
 	KindExit    = Kind(etcdRecordKindRECORD_EXIT)
 
 	KindConnection = Kind(etcdRecordKindRECORD_CONNECTION)
+	KindHandshake  = Kind(etcdRecordKindRECORD_HANDSHAKE)
 )
 
 // Unknown is a number that a request does not have, or that could not be read.
@@ -36,7 +37,7 @@ const Unknown = -1
 // Slices lie in the bytes that were decoded.
 type Record struct {
 	Kind      Kind
-	Operation uint8 // Operation.Code; of KindInner 1 put, 2 range, 3 delete, 4 txn, 0 unknown; of KindSync FileKind, of KindApplied an Applied constant
+	Operation uint8 // Operation.Code; of KindInner 1 put, 2 range, 3 delete, 4 txn, 0 unknown; of KindSync FileKind, of KindApplied an Applied constant, of KindHandshake a Handshake constant
 	PID, TID  uint32
 	Goroutine uint64 // 0 if it is not known
 	Time      uint64 // ns of CLOCK_MONOTONIC, at the end; of a stream at the start
@@ -59,6 +60,7 @@ type Record struct {
 	Client          netip.AddrPort
 	User, Subject   []byte
 	Index           uint32 // of KindInner, in its branch
+	Port            uint16 // of KindHandshake: etcd's, to which Client has connected; 0 if it is not known
 	Code            uint32 // of KindFailure: gRPC's
 	Message         []byte // likewise
 
@@ -95,6 +97,8 @@ func Decode(raw []byte, r *Record) error {
 		return decode(raw, r, decodeApplied)
 	case KindConnection:
 		return decode(raw, r, decodeConnection)
+	case KindHandshake:
+		return decode(raw, r, decodeHandshake)
 	case KindExec, KindExit:
 		return decode(raw, r, decodeHeader)
 	default:
@@ -168,6 +172,17 @@ func decodeApplied(q *etcdApplied, _ []byte, r *Record) {
 		Kind: Kind(q.H.Kind), Operation: q.H.Operation, PID: q.H.Tgid, TID: q.H.Tid, Goroutine: q.H.Goroutine, Time: q.H.Ktime,
 		Revision: int64(q.Revision), ID: q.Id, Number: q.Lease, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
 		User: cut(q.User[:], int(q.UserLen)),
+	}
+}
+
+func decodeHandshake(q *etcdHandshake, _ []byte, r *Record) {
+	*r = Record{
+		Kind: Kind(q.H.Kind), Operation: q.H.Operation, PID: q.H.Tgid, TID: q.H.Tid, Goroutine: q.H.Goroutine, Time: q.H.Ktime,
+		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
+		Port: q.LocalPort, Message: cut(q.Text[:], int(q.TextLen)),
+	}
+	if remote := address(q.Remote[:], q.RemoteLen, q.RemotePort); remote.Addr().IsValid() {
+		r.Client = remote
 	}
 }
 

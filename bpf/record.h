@@ -18,6 +18,7 @@ enum record_kind {
 	RECORD_EXEC,	    /* struct header: a process of the host runs another program now */
 	RECORD_EXIT,	    /* struct header: a process that is traced has ended */
 	RECORD_CONNECTION,  /* struct connection: a TCP connection of etcd, or to it from this host */
+	RECORD_HANDSHAKE,   /* struct handshake: TLS was not agreed upon with who connected to etcd */
 };
 
 enum record_flags {
@@ -127,6 +128,7 @@ enum connection_event {
 	CONNECTION_CLOSED, /* the last that is told of it; also if it was never established */
 	CONNECTION_STALLED, /* what was sent is not answered, not even when it is sent again */
 	CONNECTION_FOUND,   /* it is open: told on request only, not by the ring */
+	CONNECTION_HALF_OPEN, /* who began it does not answer; what is counted of others is 0, and there is no socket yet */
 };
 
 enum connection_role {
@@ -149,4 +151,22 @@ struct connection {
 	__u32 reserved2;
 	__u8 local[16], remote[16];
 	__u8 name[16]; /* of the process, of ROLE_CALLER and ROLE_DIALED */
+};
+
+/* Which error ended a handshake: its type in Go. */
+enum handshake_error {
+	HANDSHAKE_OTHER = 1,
+	HANDSHAKE_TEXT,	       /* *errors.errorString; text is its text */
+	HANDSHAKE_NETWORK,     /* *net.OpError; text is its operation */
+	HANDSHAKE_RECORD,      /* tls.RecordHeaderError */
+	HANDSHAKE_CERTIFICATE, /* *tls.CertificateVerificationError, since Go 1.20; x509.HostnameError, of etcd's own check */
+};
+
+struct handshake {
+	struct header h; /* operation is enum handshake_error */
+	__u16 local_port, remote_port;
+	__u8 remote_len, text_len;
+	__u8 reserved[2];
+	__u8 remote[16];
+	__u8 text[NAME_MAX];
 };

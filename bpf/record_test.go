@@ -76,6 +76,24 @@ func TestAConnectionIsDecodedFieldByField(t *testing.T) {
 	}, r)
 }
 
+func TestAFailedHandshakeIsDecodedFieldByField(t *testing.T) {
+	s := etcdHandshake{LocalPort: 2379, RemotePort: 50718, RemoteLen: 16, TextLen: 3}
+	s.H.Kind, s.H.Operation, s.H.Tgid, s.H.Tid, s.H.Goroutine, s.H.Ktime = uint8(KindHandshake), HandshakeText, 11, 12, 13, 14
+	copy(s.Remote[:], netip.MustParseAddr("::ffff:10.0.0.17").AsSlice())
+	copy(s.Text[:], "EOF")
+	want := Record{
+		Kind: KindHandshake, Operation: HandshakeText, PID: 11, TID: 12, Goroutine: 13, Time: 14,
+		Number: Unknown, Count: Unknown, Answer: Unknown, ValueLen: Unknown, KeyLen: -1, EndLen: -1,
+		Client: netip.MustParseAddrPort("10.0.0.17:50718"), Port: 2379, Message: []byte("EOF"),
+	}
+	var r Record
+	require.NoError(t, Decode(raw(s, 0), &r))
+	assert.Equal(t, want, r)
+	s.RemoteLen, want.Client = 0, netip.AddrPort{}
+	require.NoError(t, Decode(raw(s, 0), &r))
+	assert.Equal(t, want, r, "of a Unix socket")
+}
+
 func TestAnAddressMayBeText(t *testing.T) {
 	q := etcdRequest{ClientLen: 15}
 	q.H.Kind, q.H.Operation, q.H.Flags = 1, 2, uint16(etcdRecordFlagsREQUEST_TEXT_ADDR)
@@ -106,7 +124,7 @@ func TestWhatIsNoRecordIsAnError(t *testing.T) {
 }
 
 func FuzzDecodeReadsNoByteThatIsNotThere(f *testing.F) {
-	for kind := range uint8(KindConnection) + 1 {
+	for kind := range uint8(KindHandshake) + 1 {
 		q := etcdRequest{}
 		q.H.Kind = kind
 		f.Add(raw(q, 0))

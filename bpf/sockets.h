@@ -43,6 +43,11 @@ struct sock {
 	__u16 sk_protocol; /* Linux 5.6; a field of bits before */
 } CORE;
 
+/* A connection of which the last segment of the handshake has not come: it begins with a sock_common too. */
+struct request_sock {
+	__u8 num_retrans;
+} CORE;
+
 struct inet_connection_sock {
 	__u8 icsk_retransmits; /* one after the other, without an answer */
 } CORE;

@@ -33,6 +33,14 @@ const (
 	StreamClose     = uint64(etcdStreamTypeSTREAM_CLOSE)
 )
 
+// The operations of KindHandshake: which error it was.
+const (
+	HandshakeText        = uint8(etcdHandshakeErrorHANDSHAKE_TEXT)    // Record.Message is what it says
+	HandshakeNetwork     = uint8(etcdHandshakeErrorHANDSHAKE_NETWORK) // Record.Message is what was being done
+	HandshakeRecord      = uint8(etcdHandshakeErrorHANDSHAKE_RECORD)
+	HandshakeCertificate = uint8(etcdHandshakeErrorHANDSHAKE_CERTIFICATE)
+)
+
 // The operations of KindApplied.
 const (
 	AppliedPut    = uint8(etcdAppliedOperationAPPLIED_PUT)
@@ -46,7 +54,8 @@ const (
 // Program is one that can be attached.
 type Program string
 
-// What each is attached to is said in requests.h, streams.h and applied.h.
+// What each is attached to is said in requests.h, streams.h, applied.h and
+// handshake.h.
 const (
 	UnaryServed        Program = etcdProgUnaryServed
 	UnaryBegun         Program = etcdProgUnaryBegun
@@ -64,4 +73,5 @@ const (
 	EntryApplied       Program = etcdProgEntryApplied
 	WatchersNotified   Program = etcdProgWatchersNotified
 	LeaseRevoking      Program = etcdProgLeaseRevoking
+	HandshakeFailed    Program = etcdProgHandshakeFailed
 )

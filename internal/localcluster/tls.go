@@ -46,6 +46,17 @@ func (t *TLS) ConfigAs(commonName string) (*tls.Config, error) {
 	return config, nil
 }
 
+// Certificate gives one more of a client, which is for these names and addresses only.
+func (t *TLS) Certificate(names []string, addresses []net.IP) (tls.Certificate, error) {
+	client := clientTemplate("client")
+	client.DNSNames, client.IPAddresses = names, addresses
+	p, err := issue(client, t.authority)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return p.certificate(), nil
+}
+
 // NewTLS makes an authority, a certificate for the members and one for clients in dir.
 func NewTLS(dir string) (*TLS, error) {
 	t := &TLS{
@@ -102,6 +113,7 @@ func (t *TLS) create(dir string) error {
 		RootCAs:      roots,
 		Certificates: []tls.Certificate{clientPair.certificate()},
 	}
+	t.authority = authority
 	return nil
 }
 
@@ -109,6 +121,10 @@ func (t *TLS) create(dir string) error {
 type pair struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+}
+
+func (p *pair) certificate() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}
 }
 
 func template(name string) *x509.Certificate {
@@ -124,10 +140,6 @@ func clientTemplate(name string) *x509.Certificate {
 	client := template(name)
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return client
-}
-
-func (p *pair) certificate() tls.Certificate {
-	return tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}
 }
 
 // issue signs a certificate with a new key; without an authority it signs itself.

@@ -176,6 +176,12 @@ var samples = map[string]func(*Format, *Batch){
 	"peer reachable": func(_ *Format, b *Batch) {
 		b.PeerReachable(&PeerLink{n1.Name, n2.ID, n2.Name, netip.MustParseAddrPort("[fd00::2]:2380")}, 12340*time.Millisecond)
 	},
+	"connection refused": func(_ *Format, b *Batch) {
+		b.Refused(&Refused{time.Unix(1700000000, 0), metadata.AttributeEtcdNetworkPeerTypeClient, netip.MustParseAddrPort("10.0.0.17:50718"), Process{"curl", 4711}, NoCertificate})
+	},
+	"connection refused elsewhere": func(_ *Format, b *Batch) {
+		b.Refused(&Refused{time.Unix(1700000000, 0), metadata.AttributeEtcdNetworkPeerTypeMember, netip.MustParseAddrPort("[fd00::2]:50718"), Process{}, OtherReason})
+	},
 	"version changed": func(_ *Format, b *Batch) { b.VersionChanged(n1, "3.5.35", "3.6.16") },
 	"sync wal": func(_ *Format, b *Batch) {
 		b.SlowSync(&Sync{

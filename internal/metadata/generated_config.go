@@ -708,10 +708,23 @@ func (ms *EtcdNetworkConnectionCountMetricConfig) Validate() error {
 	return nil
 }
 
+// EtcdNetworkConnectionFailedMetricAttributeKey specifies the key of an attribute for the etcd.network.connection.failed metric.
+type EtcdNetworkConnectionFailedMetricAttributeKey string
+
+const (
+	EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkPeerType  EtcdNetworkConnectionFailedMetricAttributeKey = "etcd.network.peer_type"
+	EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkDirection EtcdNetworkConnectionFailedMetricAttributeKey = "etcd.network.direction"
+	EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkHandshake EtcdNetworkConnectionFailedMetricAttributeKey = "etcd.network.handshake"
+	EtcdNetworkConnectionFailedMetricAttributeKeyErrorType            EtcdNetworkConnectionFailedMetricAttributeKey = "error.type"
+)
+
 // EtcdNetworkConnectionFailedMetricConfig provides config for the etcd.network.connection.failed metric.
 type EtcdNetworkConnectionFailedMetricConfig struct {
 	Enabled          bool `mapstructure:"enabled"`
 	enabledSetByUser bool
+
+	AggregationStrategy string                                          `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []EtcdNetworkConnectionFailedMetricAttributeKey `mapstructure:"attributes"`
 }
 
 func (ms *EtcdNetworkConnectionFailedMetricConfig) Unmarshal(parser *confmap.Conf) error {
@@ -725,6 +738,24 @@ func (ms *EtcdNetworkConnectionFailedMetricConfig) Unmarshal(parser *confmap.Con
 	}
 
 	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *EtcdNetworkConnectionFailedMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkDirection, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkHandshake, EtcdNetworkConnectionFailedMetricAttributeKeyErrorType:
+		default:
+			return fmt.Errorf("metric etcd.network.connection.failed doesn't have an attribute %v, valid attributes: [etcd.network.peer_type, etcd.network.direction, etcd.network.handshake, error.type]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
 	return nil
 }
 
@@ -1934,7 +1965,9 @@ func DefaultMetricsConfig() MetricsConfig {
 			EnabledAttributes:   []EtcdNetworkConnectionCountMetricAttributeKey{EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType},
 		},
 		EtcdNetworkConnectionFailed: EtcdNetworkConnectionFailedMetricConfig{
-			Enabled: true,
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []EtcdNetworkConnectionFailedMetricAttributeKey{EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkDirection, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkHandshake, EtcdNetworkConnectionFailedMetricAttributeKeyErrorType},
 		},
 		EtcdNetworkConnectionOpened: EtcdNetworkConnectionOpenedMetricConfig{
 			Enabled:             true,
@@ -2093,6 +2126,7 @@ func (ec *EventConfig) Unmarshal(parser *confmap.Conf) error {
 type EventsConfig struct {
 	EtcdAlarmCleared       EventConfig `mapstructure:"etcd.alarm.cleared"`
 	EtcdAlarmRaised        EventConfig `mapstructure:"etcd.alarm.raised"`
+	EtcdConnectionRefused  EventConfig `mapstructure:"etcd.connection.refused"`
 	EtcdDiskSync           EventConfig `mapstructure:"etcd.disk.sync"`
 	EtcdKvDelete           EventConfig `mapstructure:"etcd.kv.delete"`
 	EtcdKvPut              EventConfig `mapstructure:"etcd.kv.put"`
@@ -2128,6 +2162,9 @@ func DefaultEventsConfig() EventsConfig {
 			Enabled: true,
 		},
 		EtcdAlarmRaised: EventConfig{
+			Enabled: true,
+		},
+		EtcdConnectionRefused: EventConfig{
 			Enabled: true,
 		},
 		EtcdDiskSync: EventConfig{

@@ -105,7 +105,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						EnabledAttributes:   []EtcdNetworkConnectionCountMetricAttributeKey{EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType},
 					},
 					EtcdNetworkConnectionFailed: EtcdNetworkConnectionFailedMetricConfig{
-						Enabled: true,
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionFailedMetricAttributeKey{EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkDirection, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkHandshake, EtcdNetworkConnectionFailedMetricAttributeKeyErrorType},
 					},
 					EtcdNetworkConnectionOpened: EtcdNetworkConnectionOpenedMetricConfig{
 						Enabled:             true,
@@ -335,7 +337,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						EnabledAttributes:   []EtcdNetworkConnectionCountMetricAttributeKey{EtcdNetworkConnectionCountMetricAttributeKeyEtcdNetworkPeerType},
 					},
 					EtcdNetworkConnectionFailed: EtcdNetworkConnectionFailedMetricConfig{
-						Enabled: false,
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []EtcdNetworkConnectionFailedMetricAttributeKey{EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkPeerType, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkDirection, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkHandshake, EtcdNetworkConnectionFailedMetricAttributeKeyErrorType},
 					},
 					EtcdNetworkConnectionOpened: EtcdNetworkConnectionOpenedMetricConfig{
 						Enabled:             false,
@@ -631,6 +635,18 @@ func TestEtcdNetworkConnectionCountMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.connection.count doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type]")
 
 	cfg = DefaultMetricsConfig().EtcdNetworkConnectionCount
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestEtcdNetworkConnectionFailedMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().EtcdNetworkConnectionFailed
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []EtcdNetworkConnectionFailedMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric etcd.network.connection.failed doesn't have an attribute invalid, valid attributes: [etcd.network.peer_type, etcd.network.direction, etcd.network.handshake, error.type]")
+
+	cfg = DefaultMetricsConfig().EtcdNetworkConnectionFailed
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }

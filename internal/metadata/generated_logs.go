@@ -91,6 +91,48 @@ func newEventEtcdAlarmRaised(cfg EventConfig) eventEtcdAlarmRaised {
 	return e
 }
 
+type eventEtcdConnectionRefused struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventEtcdConnectionRefused) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdNetworkPeerTypeAttributeValue string, eventNameAttributeValue string) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("etcd.connection.refused")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("client.address", clientAddressAttributeValue)
+	dp.Attributes().PutInt("client.port", clientPortAttributeValue)
+	dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	dp.Attributes().PutStr("etcd.client.process.name", etcdClientProcessNameAttributeValue)
+	dp.Attributes().PutInt("etcd.client.process.pid", etcdClientProcessPidAttributeValue)
+	dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	dp.Attributes().PutStr("event.name", eventNameAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventEtcdConnectionRefused) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventEtcdConnectionRefused(cfg EventConfig) eventEtcdConnectionRefused {
+	e := eventEtcdConnectionRefused{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
 type eventEtcdDiskSync struct {
 	data   plog.LogRecordSlice // data buffer for generated log records.
 	config EventConfig         // event config provided by user.
@@ -1447,6 +1489,7 @@ type LogsBuilder struct {
 	resourceAttributeExcludeFilter map[string]filter.Filter
 	eventEtcdAlarmCleared          eventEtcdAlarmCleared
 	eventEtcdAlarmRaised           eventEtcdAlarmRaised
+	eventEtcdConnectionRefused     eventEtcdConnectionRefused
 	eventEtcdDiskSync              eventEtcdDiskSync
 	eventEtcdKvDelete              eventEtcdKvDelete
 	eventEtcdKvPut                 eventEtcdKvPut
@@ -1489,6 +1532,7 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 		buildInfo:                      settings.BuildInfo,
 		eventEtcdAlarmCleared:          newEventEtcdAlarmCleared(lbc.Events.EtcdAlarmCleared),
 		eventEtcdAlarmRaised:           newEventEtcdAlarmRaised(lbc.Events.EtcdAlarmRaised),
+		eventEtcdConnectionRefused:     newEventEtcdConnectionRefused(lbc.Events.EtcdConnectionRefused),
 		eventEtcdDiskSync:              newEventEtcdDiskSync(lbc.Events.EtcdDiskSync),
 		eventEtcdKvDelete:              newEventEtcdKvDelete(lbc.Events.EtcdKvDelete),
 		eventEtcdKvPut:                 newEventEtcdKvPut(lbc.Events.EtcdKvPut),
@@ -1619,6 +1663,7 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	ils.Scope().SetVersion(lb.buildInfo.Version)
 	lb.eventEtcdAlarmCleared.emit(ils.LogRecords())
 	lb.eventEtcdAlarmRaised.emit(ils.LogRecords())
+	lb.eventEtcdConnectionRefused.emit(ils.LogRecords())
 	lb.eventEtcdDiskSync.emit(ils.LogRecords())
 	lb.eventEtcdKvDelete.emit(ils.LogRecords())
 	lb.eventEtcdKvPut.emit(ils.LogRecords())
@@ -1690,6 +1735,11 @@ func (lb *LogsBuilder) RecordEtcdAlarmClearedEvent(ctx context.Context, timestam
 // RecordEtcdAlarmRaisedEvent adds a log record of etcd.alarm.raised event.
 func (lb *LogsBuilder) RecordEtcdAlarmRaisedEvent(ctx context.Context, timestamp pcommon.Timestamp, etcdAlarmTypeAttributeValue AttributeEtcdAlarmType, etcdMemberIDAttributeValue string, etcdMemberNameAttributeValue string, eventNameAttributeValue string) {
 	lb.eventEtcdAlarmRaised.recordEvent(ctx, timestamp, etcdAlarmTypeAttributeValue.String(), etcdMemberIDAttributeValue, etcdMemberNameAttributeValue, eventNameAttributeValue)
+}
+
+// RecordEtcdConnectionRefusedEvent adds a log record of etcd.connection.refused event.
+func (lb *LogsBuilder) RecordEtcdConnectionRefusedEvent(ctx context.Context, timestamp pcommon.Timestamp, clientAddressAttributeValue string, clientPortAttributeValue int64, errorTypeAttributeValue string, etcdClientProcessNameAttributeValue string, etcdClientProcessPidAttributeValue int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType, eventNameAttributeValue string) {
+	lb.eventEtcdConnectionRefused.recordEvent(ctx, timestamp, clientAddressAttributeValue, clientPortAttributeValue, errorTypeAttributeValue, etcdClientProcessNameAttributeValue, etcdClientProcessPidAttributeValue, etcdNetworkPeerTypeAttributeValue.String(), eventNameAttributeValue)
 }
 
 // RecordEtcdDiskSyncEvent adds a log record of etcd.disk.sync event.

@@ -142,6 +142,9 @@ func TestLogsBuilder(t *testing.T) {
 			lb.RecordEtcdAlarmRaisedEvent(ctx, timestamp, AttributeEtcdAlarmTypeNospace, "etcd.member.id-val", "etcd.member.name-val", "event.name-val")
 			defaultEventsCount++
 			allEventsCount++
+			lb.RecordEtcdConnectionRefusedEvent(ctx, timestamp, "client.address-val", 11, "error.type-val", "etcd.client.process.name-val", 23, AttributeEtcdNetworkPeerTypeClient, "event.name-val")
+			defaultEventsCount++
+			allEventsCount++
 			lb.RecordEtcdDiskSyncEvent(ctx, timestamp, []any{"etcd.disk.writers-item1", "etcd.disk.writers-item2"}, AttributeEtcdFileTypeWal, 18.100000, 14, "event.name-val", "file.name-val", 9)
 			defaultEventsCount++
 			allEventsCount++
@@ -289,6 +292,34 @@ func TestLogsBuilder(t *testing.T) {
 					attrVal, ok = lr.Attributes().Get("etcd.member.name")
 					assert.True(t, ok)
 					assert.Equal(t, "etcd.member.name-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("event.name")
+					assert.True(t, ok)
+					assert.Equal(t, "event.name-val", attrVal.Str())
+				case "etcd.connection.refused":
+					assert.False(t, validatedEvents["etcd.connection.refused"], "Found a duplicate in the events slice: etcd.connection.refused")
+					validatedEvents["etcd.connection.refused"] = true
+					lr := lrs.At(i)
+					assert.Equal(t, timestamp, lr.Timestamp())
+					assert.Equal(t, pcommon.TraceID(traceID), lr.TraceID())
+					assert.Equal(t, pcommon.SpanID(spanID), lr.SpanID())
+					attrVal, ok := lr.Attributes().Get("client.address")
+					assert.True(t, ok)
+					assert.Equal(t, "client.address-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("client.port")
+					assert.True(t, ok)
+					assert.EqualValues(t, 11, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("error.type")
+					assert.True(t, ok)
+					assert.Equal(t, "error.type-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("etcd.client.process.name")
+					assert.True(t, ok)
+					assert.Equal(t, "etcd.client.process.name-val", attrVal.Str())
+					attrVal, ok = lr.Attributes().Get("etcd.client.process.pid")
+					assert.True(t, ok)
+					assert.EqualValues(t, 23, attrVal.Int())
+					attrVal, ok = lr.Attributes().Get("etcd.network.peer_type")
+					assert.True(t, ok)
+					assert.Equal(t, "client", attrVal.Str())
 					attrVal, ok = lr.Attributes().Get("event.name")
 					assert.True(t, ok)
 					assert.Equal(t, "event.name-val", attrVal.Str())

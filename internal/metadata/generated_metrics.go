@@ -380,6 +380,32 @@ var MapAttributeEtcdMemberType = map[string]AttributeEtcdMemberType{
 	"learner": AttributeEtcdMemberTypeLearner,
 }
 
+// AttributeEtcdNetworkDirection specifies the value etcd.network.direction attribute.
+type AttributeEtcdNetworkDirection int
+
+const (
+	_ AttributeEtcdNetworkDirection = iota
+	AttributeEtcdNetworkDirectionAccepted
+	AttributeEtcdNetworkDirectionDialed
+)
+
+// String returns the string representation of the AttributeEtcdNetworkDirection.
+func (av AttributeEtcdNetworkDirection) String() string {
+	switch av {
+	case AttributeEtcdNetworkDirectionAccepted:
+		return "accepted"
+	case AttributeEtcdNetworkDirectionDialed:
+		return "dialed"
+	}
+	return ""
+}
+
+// MapAttributeEtcdNetworkDirection is a helper map of string to AttributeEtcdNetworkDirection attribute value.
+var MapAttributeEtcdNetworkDirection = map[string]AttributeEtcdNetworkDirection{
+	"accepted": AttributeEtcdNetworkDirectionAccepted,
+	"dialed":   AttributeEtcdNetworkDirectionDialed,
+}
+
 // AttributeEtcdNetworkEnd specifies the value etcd.network.end attribute.
 type AttributeEtcdNetworkEnd int
 
@@ -416,6 +442,32 @@ var MapAttributeEtcdNetworkEnd = map[string]AttributeEtcdNetworkEnd{
 	"timed_out": AttributeEtcdNetworkEndTimedOut,
 	"no_answer": AttributeEtcdNetworkEndNoAnswer,
 	"other":     AttributeEtcdNetworkEndOther,
+}
+
+// AttributeEtcdNetworkHandshake specifies the value etcd.network.handshake attribute.
+type AttributeEtcdNetworkHandshake int
+
+const (
+	_ AttributeEtcdNetworkHandshake = iota
+	AttributeEtcdNetworkHandshakeTCP
+	AttributeEtcdNetworkHandshakeTLS
+)
+
+// String returns the string representation of the AttributeEtcdNetworkHandshake.
+func (av AttributeEtcdNetworkHandshake) String() string {
+	switch av {
+	case AttributeEtcdNetworkHandshakeTCP:
+		return "tcp"
+	case AttributeEtcdNetworkHandshakeTLS:
+		return "tls"
+	}
+	return ""
+}
+
+// MapAttributeEtcdNetworkHandshake is a helper map of string to AttributeEtcdNetworkHandshake attribute value.
+var MapAttributeEtcdNetworkHandshake = map[string]AttributeEtcdNetworkHandshake{
+	"tcp": AttributeEtcdNetworkHandshakeTCP,
+	"tls": AttributeEtcdNetworkHandshakeTLS,
 }
 
 // AttributeEtcdNetworkPeerType specifies the value etcd.network.peer_type attribute.
@@ -564,7 +616,8 @@ var MetricsInfo = metricsInfo{
 		Attributes: []string{"etcd.network.peer_type"},
 	},
 	EtcdNetworkConnectionFailed: metricInfo{
-		Name: "etcd.network.connection.failed",
+		Name:       "etcd.network.connection.failed",
+		Attributes: []string{"etcd.network.peer_type", "etcd.network.direction", "etcd.network.handshake", "error.type"},
 	},
 	EtcdNetworkConnectionOpened: metricInfo{
 		Name:       "etcd.network.connection.opened",
@@ -2162,29 +2215,72 @@ func newMetricEtcdNetworkConnectionCount(cfg EtcdNetworkConnectionCountMetricCon
 }
 
 type metricEtcdNetworkConnectionFailed struct {
-	data     pmetric.Metric                          // data buffer for generated metric.
-	config   EtcdNetworkConnectionFailedMetricConfig // metric config provided by user.
-	capacity int                                     // max observed number of data points added to the metric.
+	data          pmetric.Metric                          // data buffer for generated metric.
+	config        EtcdNetworkConnectionFailedMetricConfig // metric config provided by user.
+	capacity      int                                     // max observed number of data points added to the metric.
+	aggDataPoints []int64                                 // slice containing number of aggregated datapoints at each index
 }
 
 // init fills etcd.network.connection.failed metric with initial data.
 func (m *metricEtcdNetworkConnectionFailed) init() {
 	m.data.SetName("etcd.network.connection.failed")
-	m.data.SetDescription("TCP connections to other members that were begun and never established: refused, or nobody answered (eBPF).")
+	m.data.SetDescription("Connections with clients and members that never came up, by handshake and reason: TCP that was refused or not answered, TLS that was not agreed upon on connections to etcd (eBPF).")
 	m.data.SetUnit("{connection}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
 	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
 }
 
-func (m *metricEtcdNetworkConnectionFailed) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+func (m *metricEtcdNetworkConnectionFailed) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue string, etcdNetworkDirectionAttributeValue string, etcdNetworkHandshakeAttributeValue string, errorTypeAttributeValue string) {
 	if !m.config.Enabled {
 		return
 	}
-	dp := m.data.Sum().DataPoints().AppendEmpty()
+
+	dp := pmetric.NewNumberDataPoint()
 	dp.SetStartTimestamp(start)
 	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkPeerType) {
+		dp.Attributes().PutStr("etcd.network.peer_type", etcdNetworkPeerTypeAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkDirection) {
+		dp.Attributes().PutStr("etcd.network.direction", etcdNetworkDirectionAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionFailedMetricAttributeKeyEtcdNetworkHandshake) {
+		dp.Attributes().PutStr("etcd.network.handshake", etcdNetworkHandshakeAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, EtcdNetworkConnectionFailedMetricAttributeKeyErrorType) {
+		dp.Attributes().PutStr("error.type", errorTypeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
 	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
 }
 
 // updateCapacity saves max length of data point slices that will be used for the slice capacity.
@@ -2197,6 +2293,11 @@ func (m *metricEtcdNetworkConnectionFailed) updateCapacity() {
 // emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
 func (m *metricEtcdNetworkConnectionFailed) emit(metrics pmetric.MetricSlice) {
 	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
 		m.updateCapacity()
 		m.data.MoveTo(metrics.AppendEmpty())
 		m.init()
@@ -4979,8 +5080,8 @@ func (mb *MetricsBuilder) RecordEtcdNetworkConnectionCountDataPoint(ts pcommon.T
 }
 
 // RecordEtcdNetworkConnectionFailedDataPoint adds a data point to etcd.network.connection.failed metric.
-func (mb *MetricsBuilder) RecordEtcdNetworkConnectionFailedDataPoint(ts pcommon.Timestamp, val int64) {
-	mb.metricEtcdNetworkConnectionFailed.recordDataPoint(mb.startTime, ts, val)
+func (mb *MetricsBuilder) RecordEtcdNetworkConnectionFailedDataPoint(ts pcommon.Timestamp, val int64, etcdNetworkPeerTypeAttributeValue AttributeEtcdNetworkPeerType, etcdNetworkDirectionAttributeValue AttributeEtcdNetworkDirection, etcdNetworkHandshakeAttributeValue AttributeEtcdNetworkHandshake, errorTypeAttributeValue string) {
+	mb.metricEtcdNetworkConnectionFailed.recordDataPoint(mb.startTime, ts, val, etcdNetworkPeerTypeAttributeValue.String(), etcdNetworkDirectionAttributeValue.String(), etcdNetworkHandshakeAttributeValue.String(), errorTypeAttributeValue)
 }
 
 // RecordEtcdNetworkConnectionOpenedDataPoint adds a data point to etcd.network.connection.opened metric.

@@ -79,6 +79,7 @@ func TestMetricsBuilder(t *testing.T) {
 			aggMap["etcd.mvcc.operations"] = mb.metricEtcdMvccOperations.config.AggregationStrategy
 			aggMap["etcd.network.connection.closed"] = mb.metricEtcdNetworkConnectionClosed.config.AggregationStrategy
 			aggMap["etcd.network.connection.count"] = mb.metricEtcdNetworkConnectionCount.config.AggregationStrategy
+			aggMap["etcd.network.connection.failed"] = mb.metricEtcdNetworkConnectionFailed.config.AggregationStrategy
 			aggMap["etcd.network.connection.opened"] = mb.metricEtcdNetworkConnectionOpened.config.AggregationStrategy
 			aggMap["etcd.network.io"] = mb.metricEtcdNetworkIo.config.AggregationStrategy
 			aggMap["etcd.network.peer.connection.count"] = mb.metricEtcdNetworkPeerConnectionCount.config.AggregationStrategy
@@ -192,7 +193,10 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordEtcdNetworkConnectionFailedDataPoint(ts, 1)
+			mb.RecordEtcdNetworkConnectionFailedDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient, AttributeEtcdNetworkDirectionAccepted, AttributeEtcdNetworkHandshakeTCP, "error.type-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordEtcdNetworkConnectionFailedDataPoint(ts, 3, AttributeEtcdNetworkPeerTypeMember, AttributeEtcdNetworkDirectionDialed, AttributeEtcdNetworkHandshakeTLS, "error.type-val-2")
+			}
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordEtcdNetworkConnectionOpenedDataPoint(ts, 1, AttributeEtcdNetworkPeerTypeClient)
@@ -363,6 +367,7 @@ func TestMetricsBuilder(t *testing.T) {
 				assert.Empty(t, mb.metricEtcdMvccOperations.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkConnectionClosed.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkConnectionCount.aggDataPoints)
+				assert.Empty(t, mb.metricEtcdNetworkConnectionFailed.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkConnectionOpened.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkIo.aggDataPoints)
 				assert.Empty(t, mb.metricEtcdNetworkPeerConnectionCount.aggDataPoints)
@@ -1031,19 +1036,64 @@ func TestMetricsBuilder(t *testing.T) {
 						assert.False(t, ok)
 					}
 				case "etcd.network.connection.failed":
-					assert.False(t, validatedMetrics["etcd.network.connection.failed"], "Found a duplicate in the metrics slice: etcd.network.connection.failed")
-					validatedMetrics["etcd.network.connection.failed"] = true
-					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
-					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-					assert.Equal(t, "TCP connections to other members that were begun and never established: refused, or nobody answered (eBPF).", mi.Description())
-					assert.Equal(t, "{connection}", mi.Unit())
-					assert.True(t, mi.Sum().IsMonotonic())
-					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
-					dp := mi.Sum().DataPoints().At(0)
-					assert.Equal(t, start, dp.StartTimestamp())
-					assert.Equal(t, ts, dp.Timestamp())
-					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
-					assert.Equal(t, int64(1), dp.IntValue())
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["etcd.network.connection.failed"], "Found a duplicate in the metrics slice: etcd.network.connection.failed")
+						validatedMetrics["etcd.network.connection.failed"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Connections with clients and members that never came up, by handshake and reason: TCP that was refused or not answered, TLS that was not agreed upon on connections to etcd (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						etcdNetworkPeerTypeAttrVal, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.True(t, ok)
+						assert.Equal(t, "client", etcdNetworkPeerTypeAttrVal.Str())
+						etcdNetworkDirectionAttrVal, ok := dp.Attributes().Get("etcd.network.direction")
+						assert.True(t, ok)
+						assert.Equal(t, "accepted", etcdNetworkDirectionAttrVal.Str())
+						etcdNetworkHandshakeAttrVal, ok := dp.Attributes().Get("etcd.network.handshake")
+						assert.True(t, ok)
+						assert.Equal(t, "tcp", etcdNetworkHandshakeAttrVal.Str())
+						errorTypeAttrVal, ok := dp.Attributes().Get("error.type")
+						assert.True(t, ok)
+						assert.Equal(t, "error.type-val", errorTypeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["etcd.network.connection.failed"], "Found a duplicate in the metrics slice: etcd.network.connection.failed")
+						validatedMetrics["etcd.network.connection.failed"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Connections with clients and members that never came up, by handshake and reason: TCP that was refused or not answered, TLS that was not agreed upon on connections to etcd (eBPF).", mi.Description())
+						assert.Equal(t, "{connection}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["etcd.network.connection.failed"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("etcd.network.peer_type")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("etcd.network.direction")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("etcd.network.handshake")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("error.type")
+						assert.False(t, ok)
+					}
 				case "etcd.network.connection.opened":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["etcd.network.connection.opened"], "Found a duplicate in the metrics slice: etcd.network.connection.opened")

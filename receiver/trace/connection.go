@@ -71,6 +71,7 @@ func (t *tracer) opened(p *process, r *bpf.Record, now time.Time) *connection {
 		c.Received, c.Sent, c.Retransmitted, c.timed = r.Connection.Received, r.Connection.Sent, r.Connection.Retransmitted, r.Connection.Received
 	}
 	t.network.open[c.Socket] = c
+	delete(t.network.halfOpen, endsOf(c.Network, c.Remote, c.Local))
 	t.classify(c)
 	if c.from == fromOther && c.Role == bpf.RoleDialed {
 		t.network.members.dialed(p, c.Remote)
@@ -97,7 +98,7 @@ func (t *tracer) closed(p *process, c *connection, last *bpf.Connection, now tim
 	case m == nil:
 		members.dialed(p, last.Remote)
 	case m.id != p.member:
-		p.traffic[fromMember].failed++
+		p.neverUp[dialFailed(last.Error)]++
 		p.peer(m).failed(now, endOf(last.Error))
 	}
 }
@@ -159,14 +160,12 @@ func (c *connection) leave() {
 }
 
 func (t *tracer) other(c *connection) (from, *peer) {
-	members, p, port := &t.network.members, c.of, c.Local.Port()
-	switch {
-	case listens(p.PeerURLs, port): // also one that was found before the port was known
+	members, p := &t.network.members, c.of
+	switch from := t.comesTo(p, c.Local.Port()); { // also of one that was found before the port was known
+	case from == fromMember:
 		return fromMember, p.peer(members.only(c.Remote.Addr(), p.member))
-	case listens(p.ClientURLs, port), members.serves(p.member, port):
-		return fromClient, nil
-	case c.Role == bpf.RoleAccepted:
-		return fromOther, nil
+	case from == fromClient || c.Role == bpf.RoleAccepted:
+		return from, nil
 	}
 	m := members.listening(c.Remote)
 	switch {
@@ -176,6 +175,18 @@ func (t *tracer) other(c *connection) (from, *peer) {
 		return fromMember, nil
 	default:
 		return fromOther, nil
+	}
+}
+
+// comesTo is who connects to a port of a process.
+func (t *tracer) comesTo(p *process, port uint16) from {
+	switch {
+	case listens(p.PeerURLs, port):
+		return fromMember
+	case listens(p.ClientURLs, port), t.network.members.serves(p.member, port):
+		return fromClient
+	default:
+		return fromOther
 	}
 }
 

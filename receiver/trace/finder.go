@@ -119,6 +119,14 @@ func (f *finder) set(err *error, to *uint16, name, path string) {
 	}
 }
 
+// typeOf is a type by name; the first error is noted.
+func (f *finder) typeOf(err *error, name string) (t *gobinary.Type) {
+	if *err == nil {
+		t, *err = f.file.Type(name)
+	}
+	return t
+}
+
 // optional is the offset of a field that need not be there, and its size.
 func (f *finder) optional(t *gobinary.Type, path string) (offset uint16, size uint8) {
 	if t == nil || path == "" {

@@ -18,6 +18,7 @@ type limit struct {
 	// Those that failed have a window of their own: a flood of others hides no denied
 	// request.
 	succeeded, failed window
+	refused           window          // likewise: who connects may be anybody
 	on                map[family]bool // whose records the user did not switch off
 }
 
@@ -46,7 +47,16 @@ func (o *outbox) hasRoom(of *operation, failed bool, now time.Time, most int) bo
 	if of != nil {
 		f = of.family
 	}
-	if most == 0 || !o.switchedOn(f) || w.allows(now, most) {
+	return !o.switchedOn(f) || o.within(w, now, most)
+}
+
+// hasRoomForRefused is that of one more connection that was refused.
+func (o *outbox) hasRoomForRefused(now time.Time, most int) bool {
+	return !o.format.Events.EtcdConnectionRefused.Enabled || o.within(&o.limit.refused, now, most)
+}
+
+func (o *outbox) within(w *window, now time.Time, most int) bool {
+	if most == 0 || w.allows(now, most) {
 		return true
 	}
 	o.untold++

@@ -40,6 +40,7 @@ func newNetworking() (*tracer, *process) {
 	t.network.lookup = func(func(*bpf.Record)) error { return nil }
 	t.network.members.all = spread
 	t.processes = map[int]*process{7: p}
+	p.neverUp = newFailures(p)
 	return t, p
 }
 
@@ -127,7 +128,7 @@ func TestAnAttemptThatIsRefusedIsNoConnection(t *testing.T) {
 		r.Connection.Established = false
 		tr.connected(r, now)
 	}
-	assert.EqualValues(t, 1, p.traffic[fromMember].failed, "to a member")
+	assert.EqualValues(t, 1, p.neverUp[dialFailed(syscall.ECONNREFUSED)], "to a member")
 	assert.Zero(t, p.traffic[fromMember].opened)
 	assert.True(t, tr.network.members.stale, "who is it that etcd dials?")
 }

@@ -20,18 +20,19 @@ import (
 // up when somebody wants to know. The kernel counts both anyway, so nobody pays for
 // a packet.
 type network struct {
-	lookup  func(each func(*bpf.Record)) error // bpf.Network.Look
-	forget  func(pid int) error                // bpf.Network.Forget
-	close   func() error
-	open    map[uint64]*connection // by the kernel's socket
-	callers *callers
-	members members
+	lookup   func(each func(*bpf.Record)) error // bpf.Network.Look
+	forget   func(pid int) error                // bpf.Network.Forget
+	close    func() error
+	open     map[uint64]*connection // by the kernel's socket
+	halfOpen map[ends]*halfOpen
+	callers  *callers
+	members  members
 }
 
 func newNetwork(programs *bpf.Network) *network {
 	return &network{
 		lookup: programs.Look, forget: programs.Forget, close: programs.Close,
-		open: map[uint64]*connection{}, callers: newCallers(),
+		open: map[uint64]*connection{}, halfOpen: map[ends]*halfOpen{}, callers: newCallers(),
 	}
 }
 
@@ -56,7 +57,7 @@ func (t *tracer) followConnections(p *process, told []member) {
 		return
 	}
 	t.learnMembers(told)
-	p.traffic, p.peers, p.accepted = newTraffic(), map[uint64]*peer{}, map[netip.AddrPort][]*connection{}
+	p.traffic, p.peers, p.neverUp, p.accepted = newTraffic(), map[uint64]*peer{}, newFailures(p), map[netip.AddrPort][]*connection{}
 	if t.Top > 0 {
 		p.clients = newClients(t.Top)
 	}
@@ -93,6 +94,10 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 	}
 	p := t.processes[int(r.PID)]
 	if p == nil || p.traffic == nil {
+		return
+	}
+	if r.Operation == bpf.ConnectionHalfOpen {
+		t.notConfirmed(p, r.Connection, now)
 		return
 	}
 	c := n.open[r.Connection.Socket]

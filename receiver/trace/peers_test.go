@@ -128,7 +128,7 @@ func TestAPeerIsLostWhenNoConnectionIsLeftAndNoneCanBeMade(t *testing.T) {
 	l.refused()
 	assert.Empty(t, l.passes(doubt-10*time.Millisecond))
 	assert.Equal(t, []string{closed}, l.passes(askFirst))
-	assert.EqualValues(t, 1, l.p.traffic[fromMember].failed)
+	assert.EqualValues(t, 1, l.p.neverUp[dialFailed(syscall.ECONNREFUSED)])
 	l.conn[0].Error = 0
 	l.tell(0, bpf.ConnectionOpened)
 	assert.Equal(t, []string{"n1 is connected to member n2 at 10.0.0.2:2380 again after 1.3s"}, l.passes(time.Second))

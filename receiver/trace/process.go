@@ -49,6 +49,7 @@ type process struct {
 	traffic  map[from]*traffic
 	peers    map[uint64]*peer                 // by id
 	clients  *clients                         // nil if none are counted by name
+	neverUp  map[failure]uint64               // those that failed
 	accepted map[netip.AddrPort][]*connection // those of clients that are open, by the client's end
 	looked   bool                             // those that were there before are known
 

@@ -75,6 +75,7 @@ func (t *tracer) run(ctx context.Context) {
 			t.live(ctx)
 			t.checkDue(ctx)
 			t.watchPeers(now)
+			t.settleHalfOpen(now)
 			t.refreshMembers(ctx, now)
 			if t.outbox != nil {
 				t.outbox.flush(now, false)
@@ -152,6 +153,8 @@ func (t *tracer) drain(now time.Time) {
 			t.applied(&t.record)
 		case bpf.KindConnection:
 			t.connected(&t.record, now)
+		case bpf.KindHandshake:
+			t.handshakeFailed(&t.record, now)
 		case bpf.KindExec, bpf.KindExit:
 			t.lived = append(t.lived, lived{t.record.Kind, int(t.record.PID), tgid, t.record.Time})
 		default:

@@ -20,7 +20,7 @@ import (
 // traffic is what the connections of a process with clients, or with members, have
 // moved since it passed its self-check.
 type traffic struct {
-	opened, failed                uint64
+	opened                        uint64
 	closed                        map[end]uint64
 	received, sent, retransmitted uint64
 	rtt                           *histogram
@@ -97,7 +97,9 @@ func (n *network) recordTraffic(b *metadata.MetricsBuilder, p *process, now time
 		b.RecordEtcdNetworkTCPIoDataPoint(at, int64(t.sent), f, metadata.AttributeNetworkIoDirectionTransmit)
 		b.RecordEtcdNetworkTCPRetransmitsDataPoint(at, int64(t.retransmitted), f)
 	}
-	b.RecordEtcdNetworkConnectionFailedDataPoint(at, int64(p.traffic[fromMember].failed))
+	for f, count := range p.neverUp {
+		b.RecordEtcdNetworkConnectionFailedDataPoint(at, int64(count), f.from, f.direction, f.handshake, f.reason)
+	}
 	for _, peer := range p.peers {
 		id := resource.ID(peer.id)
 		b.RecordEtcdNetworkPeerConnectionCountDataPoint(at, int64(peer.connections), id)

@@ -82,7 +82,7 @@ func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
 	for _, name := range events {
 		assert.Contains(t, []string{
 			"etcd.kv.put", "etcd.kv.delete", "etcd.request.put", "etcd.request.get", "etcd.request.auth",
-			"etcd.request.member", "etcd.request.maintenance", "etcd.request.compact",
+			"etcd.request.member", "etcd.request.maintenance", "etcd.request.compact", "etcd.connection.refused",
 		}, name)
 	}
 	assert.Empty(t, b.ask(t, `event.name:in("etcd.request.put", "etcd.request.delete", "etcd.request.txn", "etcd.request.lease", "etcd.request.get") !error.type:*`), "they failed")

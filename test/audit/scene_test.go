@@ -5,9 +5,11 @@ package audit
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,6 +189,21 @@ func (s *scene) tryWhatIsDenied() {
 	_, err = s.as("root", "12345678", "127.0.0.66", 2)
 	require.Error(s.t, err)
 	s.note(whoWasDenied, "@127.0.0.66", "client@127.0.0.66 authenticate root failed: INVALID_ARGUMENT (etcdserver: authentication failed, invalid user ID or password) in TOOK")
+	s.connectWithoutCertificate("127.0.0.66", 2)
+	s.note(whoWasDenied, "@127.0.0.66", "127.0.0.66 was refused at the port for clients: it has shown no certificate")
+}
+
+func (s *scene) connectWithoutCertificate(address string, member int) {
+	s.t.Helper()
+	how := s.cluster.TLS().Config()
+	how.Certificates = nil
+	from := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}, Config: how}
+	c, err := from.DialContext(s.t.Context(), "tcp", strings.TrimPrefix(s.cluster.Members()[member].ClientURL, "https://"))
+	if err == nil { // with TLS 1.3 a client is ready before etcd has seen what it shows
+		_, err = c.Read(make([]byte, 1))
+		s.must(c.Close())
+	}
+	require.ErrorContains(s.t, err, "certificate required")
 }
 
 // manage changes what is not a key.

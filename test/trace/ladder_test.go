@@ -121,6 +121,9 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	p.Lifecycle = proveLifecycle(t, e, p)
 	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
 	asked, threads := tr.play(t, cluster, how)
+	if p.BTF {
+		proveHalfOpen(t, tr, cluster.Members()[0])
+	}
 	tr.stop()
 	if p.lacks() != "" { // and so no connections, which tell whose the clients are
 		for _, a := range asked {

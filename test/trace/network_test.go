@@ -32,7 +32,7 @@ import (
 )
 
 // numbers are the last points of a metric of one member, by the values of their
-// attributes in alphabetical order, joined by a space.
+// attributes in alphabetical order but for the reason, joined by a space.
 func (tr *tracing) numbers(member, name string) map[string]float64 {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -59,7 +59,7 @@ func addPoints(points map[string]float64, m pmetric.Metric) {
 	}
 	for _, dp := range data.All() {
 		var values []string
-		for _, name := range []string{"client.address", "etcd.network.end", "etcd.network.peer_type", "etcd.peer.id", "network.io.direction"} {
+		for _, name := range []string{"client.address", "etcd.network.direction", "etcd.network.end", "etcd.network.handshake", "etcd.network.peer_type", "etcd.peer.id", "network.io.direction", "error.type"} {
 			if v, ok := dp.Attributes().Get(name); ok {
 				values = append(values, v.Str())
 			}
@@ -273,7 +273,7 @@ func TestAPeerThatIsKilledIsToldAndToldAgainWhenItIsBack(t *testing.T) {
 	require.NoError(t, gone.Kill())
 	waitFor(t, "the peer to be missed", func() bool { return len(told("etcd.peer.unreachable")) == 2 })
 	waitFor(t, "attempts that fail", func() bool {
-		return tr.numbers(cluster.Members()[0].Name, "etcd.network.connection.failed")[""] > 0
+		return tr.numbers(cluster.Members()[0].Name, "etcd.network.connection.failed")["dialed tcp member refused"] > 0
 	})
 	assert.Zero(t, tr.numbers(cluster.Members()[0].Name, "etcd.network.peer.connection.count")[id])
 	require.NoError(t, gone.Restart(t.Context()))

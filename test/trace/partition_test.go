@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,13 +48,16 @@ func (s *spread) ip(args ...string) {
 	require.NoError(s.t, err, "ip %s: %s", strings.Join(args, " "), out)
 }
 
+// spreads counts them: the kernel takes the links of one away after its name spaces.
+var spreads atomic.Int32
+
 func startSpread(t *testing.T) *spread {
 	t.Helper()
 	needRoot(t)
 	if _, err := exec.LookPath("ip"); err != nil {
 		notHere(t, "the program ip is missing")
 	}
-	s := &spread{t: t, bridge: fmt.Sprintf("br%d", os.Getpid()%100000)}
+	s := &spread{t: t, bridge: fmt.Sprintf("br%d%c", os.Getpid()%100000, 'a'+spreads.Add(1)%26)}
 	net := fmt.Sprintf("198.18.%d.", os.Getpid()%250+1) // what an aborted run has left is in another one
 	if out, err := exec.Command("ip", "link", "add", s.bridge, "type", "bridge").CombinedOutput(); err != nil {
 		notHere(t, "bridges do not work here: "+string(out))
@@ -85,7 +89,7 @@ func (s *spread) launch(m *spreadMember, initial string) {
 	log, err := os.Create(filepath.Join(s.t.TempDir(), m.name+".log"))
 	require.NoError(s.t, err)
 	cmd := exec.Command("ip", "netns", "exec", m.link, harness.Binary(s.t, "3.6"), "--name="+m.name, "--data-dir="+filepath.Join(s.t.TempDir(), m.name), "--unsafe-no-fsync",
-		"--listen-client-urls="+m.url(), "--advertise-client-urls="+m.url(), "--listen-peer-urls=http://"+m.address+":2380",
+		"--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls="+m.url(), "--listen-peer-urls=http://"+m.address+":2380",
 		"--initial-advertise-peer-urls=http://"+m.address+":2380", "--initial-cluster="+initial)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
