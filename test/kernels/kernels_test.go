@@ -54,9 +54,9 @@ func fetched(t *testing.T) (all []kernel) {
 const ladder = "TestEveryRungOfTheLadderTracesAllThatIsAsked"
 
 type rung struct {
-	Rung                                             string
-	RingBuffer, BTF                                  bool
-	Uprobes, Requests, Syncs, Lifecycle, AfterDetach string
+	Rung                                                                   string
+	RingBuffer, BTF                                                        bool
+	Uprobes, Requests, Authors, Syncs, Connections, Lifecycle, AfterDetach string
 }
 
 func TestEveryKernelTracesAllThatIsAsked(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 
 const (
 	goldenFile = "kernels.md"
-	title      = "| Kernel | Ring buffer | BTF | Probes | Requests traced | Syncs of the WAL and backend | Begin and end of etcd | After detaching |\n|---|---|---|---|---|---|---|---|\n"
+	title      = "| Kernel | Ring buffer | BTF | Probes | Requests traced | Authors of changes | Syncs of the WAL and backend | Connections, processes of clients | Begin and end of etcd | After detaching |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 // table holds what was proven against the golden file. The archive goes on, so a
@@ -84,5 +84,6 @@ func row(k kernel, r rung) string {
 	if r.Rung != "" {
 		name += ", " + r.Rung
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", name, yes[r.RingBuffer], yes[r.BTF], r.Uprobes, r.Requests, r.Syncs, r.Lifecycle, r.AfterDetach)
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+		name, yes[r.RingBuffer], yes[r.BTF], r.Uprobes, r.Requests, r.Authors, r.Syncs, r.Connections, r.Lifecycle, r.AfterDetach)
 }

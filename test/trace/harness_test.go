@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/etcdclient"
+	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/internal/logrecord"
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
@@ -83,8 +84,9 @@ func (r *record) port() int { n, _ := r.attrs["client.port"].(int64); return int
 type tracing struct {
 	Log *observer.ObservedLogs
 
-	each func(plog.LogRecord) // instead of records, where there are many
-	told func(pid int)        // in the goroutine that reads the ring
+	each   func(plog.LogRecord) // instead of records, where there are many
+	window *join.Window         // of changes, nil if none are signed
+	told   func(pid int)        // in the goroutine that reads the ring
 
 	mu      sync.Mutex
 	records []record
@@ -128,6 +130,7 @@ func (tr *tracing) followAt(t *testing.T, client *etcdclient.Cluster, settings t
 		Logs:     tr.consume,
 		Metrics:  tr.consumeMetrics,
 		Lost:     tr.countLost,
+		Window:   tr.window,
 		Report:   tr.report,
 	}
 	if err := tracer.Open(); err != nil {

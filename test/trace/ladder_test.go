@@ -23,8 +23,10 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/sys/unix"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
@@ -39,7 +41,9 @@ type proven struct {
 	OwnPIDs     bool `json:"-"` // its process ids are not the host's
 	Uprobes     string
 	Requests    string
+	Authors     string // of changes
 	Syncs       string
+	Connections string // and the processes of clients
 	Lifecycle   string
 	AfterDetach string
 }
@@ -112,16 +116,20 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	cluster, err := localcluster.Start(ctx, localcluster.Config{Binary: program, ExtraArgs: []string{"--bcrypt-cost=4"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
-	tr := follow(t, cluster, settings, "")
+	tr := (&tracing{window: join.NewWindow()}).follow(t, cluster, settings, "")
 	tr.awaitTraced(t, pids(cluster)...)
 	p.Uprobes = probesBy(t)
 
 	e := &syncingEtcd{t: t, member: cluster.Members()[0], tracing: tr}
 	n := proveMixed(t, e, cluster, p)
+	p.Authors = proveSigned(t, e, cluster)
 	p.Lifecycle = proveLifecycle(t, e, p)
 	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
 	asked, threads := tr.play(t, cluster, how)
-	if p.BTF {
+	if p.Connections = "all"; p.lacks() != "" {
+		assert.Contains(t, tr.logged(), "connections of etcd are not followed; requests are map[error:this kernel has no "+p.lacks())
+		p.Connections = "no, needs " + p.lacks()
+	} else {
 		proveHalfOpen(t, tr, cluster.Members()[0])
 	}
 	tr.stop()
@@ -203,6 +211,23 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 		p.Syncs = "no, needs " + p.lacks()
 	}
 	return clients * each
+}
+
+// proveSigned is about changes, and who made them.
+func proveSigned(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster) string {
+	t.Helper()
+	c := call(t, cluster, e.member, nil)
+	for n := range 20 {
+		key := fmt.Appendf(nil, "/author/%d", n)
+		put, err := pb.NewKVClient(c.ClientConn).Put(t.Context(), &pb.PutRequest{Key: key})
+		require.NoError(t, err)
+		change := &join.Change{Revision: put.Header.Revision, Key: key}
+		e.tracing.window.Wait(t.Context(), change.Revision, time.Now().Add(patience))
+		author, outcome := e.tracing.window.Author(change)
+		require.Equal(t, join.Joined, outcome, "%s", key)
+		assert.EqualValues(t, c.port, author.Client.Port())
+	}
+	return "all"
 }
 
 // misses is how often this machine's kernel has not run a program on a tracepoint,
