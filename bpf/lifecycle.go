@@ -18,7 +18,7 @@ func (p *Programs) FollowLifecycle() (*Lifecycle, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := attachTracepoints(spec, p.shared(spec), []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
+	links, err := p.attachTracepoints(spec, p.shared(spec), []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
 	if err != nil {
 		return nil, err
 	}

@@ -10,11 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
@@ -26,6 +29,7 @@ type Options struct {
 	RingBytes   int           // size of the ring: a power of two, a multiple of the page size
 	SlowRequest time.Duration // a request that takes as long always leaves; 0: none does for that
 	Sample      float64       // which part of the requests leaves that need not
+	Reads       bool          // requests that only read may leave too, by Operation.Emit
 
 	// PerfUprobes is for tests: probes are put in as on kernels before 6.6.
 	PerfUprobes bool
@@ -33,11 +37,14 @@ type Options struct {
 
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
-	objects etcdObjects
-	ring    *ringbuf.Reader
-	lost    *ebpf.Memory
-	record  ringbuf.Record // of Drain
-	multi   bool           // one link for all addresses: uprobe_multi, Linux 6.6
+	spec   *ebpf.CollectionSpec
+	loaded *ebpf.Collection
+	old    *ebpf.Collection // of etcd 3.4; nil until one is met
+	types  *btf.Cache       // of the kernel
+	ring   *ringbuf.Reader
+	lost   *ebpf.Memory
+	record ringbuf.Record // of Drain
+	multi  bool           // one link for all addresses: uprobe_multi, Linux 6.6
 }
 
 // Load puts the programs into the kernel. The errors are those of the kernel; a
@@ -50,7 +57,7 @@ func Load(o Options) (*Programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Programs{multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil}
+	p := &Programs{spec: spec, types: btf.NewCache(), multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil}
 	spec.Maps[etcdMapRecords].MaxEntries = uint32(o.RingBytes)
 	slow := uint64(math.MaxUint64)
 	if o.SlowRequest > 0 {
@@ -58,6 +65,7 @@ func Load(o Options) (*Programs, error) {
 	}
 	for name, value := range map[string]any{
 		etcdVarSlowRequest: slow,
+		etcdVarReadsLeave:  o.Reads,
 		etcdVarSampleBelow: uint32(min(max(o.Sample, 0), 1) * math.MaxUint32),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
@@ -69,18 +77,37 @@ func Load(o Options) (*Programs, error) {
 			program.AttachType = ebpf.AttachNone
 		}
 	}
-	if err := withMemory(func() error { return spec.LoadAndAssign(&p.objects, nil) }); err != nil {
+	if p.loaded, err = p.load(nil, func(name string) bool { return !isOld(name) }); err != nil {
 		return nil, err
 	}
-	if p.lost, err = p.objects.Lost.Memory(); err == nil {
-		p.ring, err = ringbuf.NewReader(p.objects.Records)
+	if p.lost, err = p.loaded.Maps[etcdMapLost].Memory(); err == nil {
+		p.ring, err = ringbuf.NewReader(p.loaded.Maps[etcdMapRecords])
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.objects.Close())
+		p.loaded.Close()
+		return nil, err
 	}
 	p.ring.SetDeadline(time.Unix(1, 0)) // long past: never wait
 	return p, nil
 }
+
+// isOld tells whether a program is of etcd 3.4.
+func isOld(program string) bool { return strings.HasPrefix(program, "old_") }
+
+// load puts some programs into the kernel, with maps that are there already.
+func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
+	spec := p.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
+	err = withMemory(func() (err error) {
+		loaded, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
+		return err
+	})
+	return loaded, err
+}
+
+// ForgetTypes gives the memory back that the types of the kernel take, some MiB: what
+// is loaded later reads them again.
+func (p *Programs) ForgetTypes() { p.types = btf.NewCache() }
 
 // Probe is a place to attach to.
 type Probe struct {
@@ -123,18 +150,23 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 }
 
 func (p *Programs) program(name Program) (*ebpf.Program, error) {
-	all := p.objects.etcdPrograms
-	found, ok := map[Program]*ebpf.Program{
-		UnaryServed: all.UnaryServed, UnaryBegun: all.UnaryBegun, UnaryAnswered: all.UnaryAnswered,
-		UnaryFailed: all.UnaryFailed, UnaryFailedChecked: all.UnaryFailedChecked, UnaryContextError: all.UnaryContextError,
-		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, WatchCanceled: all.WatchCanceled, WatchClosed: all.WatchClosed, LeaseRenewed: all.LeaseRenewed,
-		SnapshotBegun: all.SnapshotBegun, RangeStreamBegun: all.RangeStreamBegun,
-		EntryApplied: all.EntryApplied, WatchersNotified: all.WatchersNotified, LeaseRevoking: all.LeaseRevoking,
-	}[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no program %s", name)
+	from := p.loaded
+	if isOld(string(name)) {
+		if p.old == nil {
+			shared := maps.Clone(p.loaded.Maps)
+			maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return strings.HasPrefix(name, ".") }) // constants
+			var err error
+			if p.old, err = p.load(shared, isOld); err != nil {
+				return nil, err
+			}
+			p.ForgetTypes()
+		}
+		from = p.old
 	}
-	return found, nil
+	if program, ok := from.Programs[string(name)]; ok {
+		return program, nil
+	}
+	return nil, fmt.Errorf("there is no program %s", name)
 }
 
 // Attachment is the probes in one process.
@@ -157,12 +189,12 @@ func (a *Attachment) Close() error {
 
 // PutBinary tells the programs about an executable.
 func (p *Programs) PutBinary(id uint32, b *Binary, operations map[OperationKey]Operation) error {
-	if err := p.objects.Binaries.Put(id, b); err != nil {
+	if err := p.loaded.Maps[etcdMapBinaries].Put(id, b); err != nil {
 		return fmt.Errorf("binary %d: %w", id, err)
 	}
 	for key, o := range operations {
 		key.Binary = id
-		if err := p.objects.Operations.Put(&key, &o); err != nil {
+		if err := p.loaded.Maps[etcdMapOperations].Put(&key, &o); err != nil {
 			return fmt.Errorf("operation %d of binary %d: %w", o.Code, id, err)
 		}
 	}
@@ -172,13 +204,13 @@ func (p *Programs) PutBinary(id uint32, b *Binary, operations map[OperationKey]O
 // RemoveBinary makes the programs forget an executable that no process runs any
 // more.
 func (p *Programs) RemoveBinary(id uint32, operations map[OperationKey]Operation) error {
-	err := p.objects.Binaries.Delete(id)
+	err := p.loaded.Maps[etcdMapBinaries].Delete(id)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil // they had no room for it
 	}
 	for key := range operations {
 		key.Binary = id
-		err = errors.Join(err, p.objects.Operations.Delete(&key))
+		err = errors.Join(err, p.loaded.Maps[etcdMapOperations].Delete(&key))
 	}
 	return err
 }
@@ -186,22 +218,22 @@ func (p *Programs) RemoveBinary(id uint32, operations map[OperationKey]Operation
 // PutProcess tells the programs about a process, or changes what they know of it.
 // Its requests are recorded from now on.
 func (p *Programs) PutProcess(pid int, is Process) error {
-	return p.objects.Processes.Put(uint32(pid), &is)
+	return p.loaded.Maps[etcdMapProcesses].Put(uint32(pid), &is)
 }
 
 // RemoveProcess makes the programs forget a process and what they counted of it.
 func (p *Programs) RemoveProcess(pid int) error {
-	err := p.objects.Processes.Delete(uint32(pid))
+	err := p.loaded.Maps[etcdMapProcesses].Delete(uint32(pid))
 	var key etcdDistributionKey
 	var gone []etcdDistributionKey
 	var values []etcdDistribution
-	for all := p.objects.Distributions.Iterate(); all.Next(&key, &values); {
+	for all := p.loaded.Maps[etcdMapDistributions].Iterate(); all.Next(&key, &values); {
 		if key.Tgid == uint32(pid) {
 			gone = append(gone, key)
 		}
 	}
 	for _, key := range gone {
-		err = errors.Join(err, p.objects.Distributions.Delete(&key))
+		err = errors.Join(err, p.loaded.Maps[etcdMapDistributions].Delete(&key))
 	}
 	return err
 }
@@ -231,7 +263,7 @@ func (p *Programs) Distributions() ([]Distribution, error) {
 	var all []Distribution
 	var key etcdDistributionKey
 	var cpus []etcdDistribution
-	entries := p.objects.Distributions.Iterate()
+	entries := p.loaded.Maps[etcdMapDistributions].Iterate()
 	for entries.Next(&key, &cpus) {
 		d := Distribution{PID: key.Tgid, Kind: Kind(key.Kind), Operation: key.Operation}
 		for _, c := range cpus {
@@ -261,7 +293,7 @@ func (p *Programs) Counters() (Counters, error) {
 		etcdCounterCOUNT_NO_PEER: &c.NoPeer, etcdCounterCOUNT_UNFINISHED: &c.Unfinished,
 	} {
 		var cpus []uint64
-		if err := p.objects.Counters.Lookup(uint32(which), &cpus); err != nil {
+		if err := p.loaded.Maps[etcdMapCounters].Lookup(uint32(which), &cpus); err != nil {
 			return c, err
 		}
 		for _, n := range cpus {
@@ -306,5 +338,9 @@ func (p *Programs) Drain(each func(raw []byte)) error {
 
 // Close takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
-	return errors.Join(p.ring.Close(), p.objects.Close())
+	p.loaded.Close()
+	if p.old != nil {
+		p.old.Close()
+	}
+	return p.ring.Close()
 }

@@ -19,21 +19,21 @@ import (
 // theirs.
 func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 	all := map[string]*ebpf.Map{
-		etcdMapRecords: p.objects.Records, etcdMapCounters: p.objects.Counters, etcdMapLost: p.objects.Lost,
-		etcdMapProcesses: p.objects.Processes, etcdMapDistributions: p.objects.Distributions,
+		etcdMapRecords: p.loaded.Maps[etcdMapRecords], etcdMapCounters: p.loaded.Maps[etcdMapCounters], etcdMapLost: p.loaded.Maps[etcdMapLost],
+		etcdMapProcesses: p.loaded.Maps[etcdMapProcesses], etcdMapDistributions: p.loaded.Maps[etcdMapDistributions],
 	}
 	maps.DeleteFunc(all, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
-	spec.Maps[etcdMapRecords].MaxEntries = p.objects.Records.MaxEntries()
+	spec.Maps[etcdMapRecords].MaxEntries = p.loaded.Maps[etcdMapRecords].MaxEntries()
 	return all
 }
 
 // attachTracepoints loads a set of programs and attaches it: all of it or nothing.
-func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
+func (p *Programs) attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
 	spec = spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
 	var all *ebpf.Collection
 	err := withMemory(func() (err error) {
-		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
 		return err
 	})
 	if err != nil {

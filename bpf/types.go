@@ -49,12 +49,15 @@ type Program string
 // What each is attached to is said in requests.h, streams.h and applied.h.
 const (
 	UnaryServed        Program = etcdProgUnaryServed
-	UnaryBegun         Program = etcdProgUnaryBegun
-	UnaryAnswered      Program = etcdProgUnaryAnswered
 	UnaryFailed        Program = etcdProgUnaryFailed
 	UnaryFailedChecked Program = etcdProgUnaryFailedChecked
 	UnaryContextError  Program = etcdProgUnaryContextError
 	UnaryUser          Program = etcdProgUnaryUser
+	OldBegun           Program = etcdProgOldBegun
+	OldAnswered        Program = etcdProgOldAnswered
+	OldFailed          Program = etcdProgOldFailed
+	OldFailedChecked   Program = etcdProgOldFailedChecked
+	OldContextError    Program = etcdProgOldContextError
 	WatchCreated       Program = etcdProgWatchCreated
 	WatchCanceled      Program = etcdProgWatchCanceled
 	WatchClosed        Program = etcdProgWatchClosed
