@@ -38,8 +38,7 @@ type Options struct {
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
 	spec   *ebpf.CollectionSpec
-	loaded *ebpf.Collection
-	old    *ebpf.Collection // of etcd 3.4; nil until one is met
+	loaded *ebpf.Collection // programs of etcd 3.4 once one was met
 	types  *btf.Cache       // of the kernel
 	ring   *ringbuf.Reader
 	lost   *ebpf.Memory
@@ -123,6 +122,9 @@ func (p *Programs) Attach(exe string, pid int, probes []Probe) (*Attachment, err
 	if err != nil {
 		return nil, err
 	}
+	if err := p.loadOld(probes); err != nil {
+		return nil, err
+	}
 	a := &Attachment{}
 	for _, probe := range probes {
 		l, err := p.attach(file, pid, probe)
@@ -150,23 +152,34 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 }
 
 func (p *Programs) program(name Program) (*ebpf.Program, error) {
-	from := p.loaded
-	if isOld(string(name)) {
-		if p.old == nil {
-			shared := maps.Clone(p.loaded.Maps)
-			maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return strings.HasPrefix(name, ".") }) // constants
-			var err error
-			if p.old, err = p.load(shared, isOld); err != nil {
-				return nil, err
-			}
-			p.ForgetTypes()
-		}
-		from = p.old
-	}
-	if program, ok := from.Programs[string(name)]; ok {
+	if program, ok := p.loaded.Programs[string(name)]; ok {
 		return program, nil
 	}
 	return nil, fmt.Errorf("there is no program %s", name)
+}
+
+// loadOld loads what probes need of etcd 3.4 and is not loaded yet.
+func (p *Programs) loadOld(probes []Probe) error {
+	missing := map[string]bool{}
+	for _, probe := range probes {
+		if name := string(probe.Program); isOld(name) && p.loaded.Programs[name] == nil {
+			missing[name] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	shared := maps.Clone(p.loaded.Maps)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return strings.HasPrefix(name, ".") }) // constants
+	old, err := p.load(shared, func(name string) bool { return missing[name] })
+	if err != nil {
+		return err
+	}
+	maps.Copy(p.loaded.Programs, old.Programs)
+	old.Programs = nil
+	old.Close() // programs keep their maps
+	p.ForgetTypes()
+	return nil
 }
 
 // Attachment is the probes in one process.
@@ -339,8 +352,5 @@ func (p *Programs) Drain(each func(raw []byte)) error {
 // Close takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
 	p.loaded.Close()
-	if p.old != nil {
-		p.old.Close()
-	}
 	return p.ring.Close()
 }
