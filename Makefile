@@ -1,8 +1,8 @@
 # Copyright The etcdreceiver Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every target does its own set-up. Programs come from the Go module proxy at pinned versions: tools/go.mod and
-# tools/etcd/*/go.mod. What is built lies in bin/, _build/ and .cache/, which git ignores.
+# Every target does its own set-up. Programs come from the Go module proxy at pinned versions: tools/go.mod,
+# tools/etcd/*/go.mod and tools/etcd/matrix. What is built lies in bin/, _build/ and .cache/, which git ignores.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,7 +14,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # A checkout that is no plain clone has no version that Go could stamp.
 export GOFLAGS ?= -buildvcs=false
 
-# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m; make soak SOAK=2h; make test-kernels KERNELS=6.1-arm64 UPDATE=1.
+# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m; make soak SOAK=2h; make test-kernels KERNELS=6.1-arm64 UPDATE=1;
+# make test-compat ETCDS="3.4 3.5.0-go1.16" UPDATE=1.
 FOR ?= 0
 MEMBERS ?= 3
 KEEP ?=
@@ -23,9 +24,14 @@ SOAK ?= 30m
 
 DISTRIBUTION := _build/otelcol-etcd
 ETCD_MINORS := 3.5 3.6 3.7
-ETCDS := $(ETCD_MINORS:%=.cache/etcd/%/etcd)
+ETCDS_OF_MINORS := $(ETCD_MINORS:%=.cache/etcd/%/etcd)
 # What test/trace reads besides: code of an old compiler, and code that has no fixed place.
 ETCDS_TRACED := .cache/etcd/3.5-go1.19/etcd .cache/etcd/3.7-pie/etcd
+
+# All builds of tools/etcd/matrix, and those that test-compat traces: it looks into the others only.
+ETCD_MATRIX := $(shell sed -n 's/^\([^\# ]*\) .*/\1/p' tools/etcd/matrix)
+ETCDS_BUILT := $(ETCD_MATRIX:%=.cache/etcd/%/etcd)
+ETCDS ?= 3.4 $(ETCD_MINORS) $(filter-out %-arm64 changed-%,$(ETCD_MATRIX))
 
 # What Debian has, as a cloud kernel. The archive goes on: what it has no more is left out, with a line that says so.
 KERNELS ?= $(foreach series,5.10 6.1 6.12 newest,$(series)-amd64 $(series)-arm64)
@@ -78,7 +84,7 @@ build-arm64: ## Build it for Linux on arm64, _build/otelcol-etcd-arm64.
 test: ## Run all tests, with real etcds of every supported minor and the race detector.
 	$(call step,1/8,etcd 3.4 from Debian)
 	@tools/etcd/fetch-3.4.sh .cache/etcd/3.4
-	$(call step,2/8,etcd $(foreach minor,$(ETCD_MINORS) 3.5-go1.19,$(call etcd_version,$(minor))),$(ETCDS) $(ETCDS_TRACED))
+	$(call step,2/8,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))) and $(ETCDS_TRACED:.cache/etcd/%/etcd=%),$(ETCDS_OF_MINORS) $(ETCDS_TRACED))
 	$(call step,3/8,the collector distribution and VictoriaLogs,$(DISTRIBUTION) $(VICTORIA_LOGS))
 	$(call step,4/8,generated code is up to date)
 	@MAKE="$(MAKE)" tools/check-generated.sh
@@ -107,6 +113,18 @@ test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu 
 	$(call step,4/4,kernels $(KERNELS))
 	@cd test && "$(CURDIR)/tools/patiently.sh" "two machines at a time" env KERNELS="$(KERNELS)" KERNELS_DIR="$(CURDIR)/.cache/kernels" \
 	  go test -count=1 -timeout 30m -v ./kernels $(if $(UPDATE),-update)
+
+.PHONY: test-compat
+test-compat: ## Trace each build of etcd that users may run (17 builds, some minutes each the first time; ETCDS="3.4 3.6.0").
+	$(call step,1/3,etcd $(ETCDS) and some that have changed)
+	@tools/etcd/fetch-3.4.sh .cache/etcd/3.4
+	@tools/race-flag.sh >/dev/null # a build with cgo needs a C compiler too
+	@$(MAKE) -s $(patsubst %,.cache/etcd/%/etcd,$(filter-out 3.4,$(ETCDS)) $(filter %-arm64 changed-%,$(ETCD_MATRIX)))
+	$(call step,2/3,what the probes need is in each)
+	@env $(TEST_ENV) go test -count=1 ./receiver/trace -run 'TestEveryBuildOfEtcdHasAllThatTheProbesNeed|TestAFieldOfAnotherKind'
+	$(call step,3/3,each is traced as it was asked and answered)
+	@cd test && "$(CURDIR)/tools/patiently.sh" "half a minute each" env $(TEST_ENV) ETCDS="$(ETCDS)" go test -count=1 -timeout 60m -v ./trace \
+	  -run 'TestEveryBuildOfEtcd|TestAnEtcdWhoseFieldsHaveMoved|TestAnEtcdThatWouldBeReadWrongly|TestWhatAnEtcdDoesNotHave' $(if $(UPDATE),-update)
 
 .PHONY: cross
 cross: ## Compile the receiver and its tests for other systems and architectures.
@@ -142,7 +160,7 @@ bench: ## Run the benchmarks (a rival receiver is compiled the first time, 20 CP
 
 .PHONY: soak
 soak: ## Break things around the distribution, then trace an etcd that works hard, and judge both (each for SOAK=30m).
-	$(call step,1/4,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS))
+	$(call step,1/4,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS_OF_MINORS))
 	$(call step,2/4,the collector distribution,$(DISTRIBUTION))
 	$(call step,3/4,every fault for $(SOAK))
 	@cd test && env $(TEST_ENV) FAULTS_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestDistributionKeepsItsPromises ./faults
@@ -188,18 +206,14 @@ bin/builder bin/mdatagen bin/bpf2go bin/staticcheck bin/gofumpt: bin/%: tools/go
 	@tools/patiently.sh "building $* from the Go module proxy" go -C tools build -trimpath -o ../bin/ $(TOOL_$*)
 	@touch $@ # Go leaves a program alone that is up to date, and make would ask again
 
-$(ETCDS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
+$(ETCDS_OF_MINORS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
 	@tools/patiently.sh "building etcd $(call etcd_version,$*) from the Go module proxy (about a minute the first time)" \
 	  env CGO_ENABLED=0 go -C tools/etcd/$* build -trimpath -ldflags "-s -w" -o ../../../$(@D)/ tool
 	@mv $(@D)/server $@
 
-.cache/etcd/3.5-go1.19/etcd: tools/etcd/3.5-go1.19/go.mod tools/etcd/3.5-go1.19/go.sum
-	@cd $(<D) && "$(CURDIR)/tools/patiently.sh" "building etcd $(call etcd_version,3.5-go1.19) with Go 1.19 (a minute or two the first time)" \
-	  env CGO_ENABLED=0 GOTOOLCHAIN=go1.19.9 go build -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
-
-.cache/etcd/3.7-pie/etcd: tools/etcd/3.7/go.mod tools/etcd/3.7/go.sum
-	@tools/patiently.sh "building etcd $(call etcd_version,3.7) as a position independent executable (two minutes the first time)" \
-	  env CGO_ENABLED=0 go -C $(<D) build -buildmode=pie -trimpath -ldflags "-s -w" -o "$(CURDIR)/$@" go.etcd.io/etcd/server/v3
+# Not made again when other lines of the table change: to build one anew, remove it.
+$(ETCDS_BUILT): .cache/etcd/%/etcd: | tools/etcd/matrix
+	@tools/patiently.sh "building etcd $* from the Go module proxy (a minute or two the first time)" tools/etcd/build.sh $* $@
 
 $(VICTORIA_LOGS): tools/victorialogs/go.mod tools/victorialogs/go.sum
 	@tools/patiently.sh "building VictoriaLogs from the Go module proxy (a minute the first time)" \

@@ -45,7 +45,7 @@ static __always_inline void on_apply(struct pt_regs *ctx)
 	struct header h;
 	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_APPLIED, &h, &p, &b) || !p->checked)
 		return;
-	__u64 entry = b->layout == LAYOUT_STACK ? take_word(GO_SP(ctx) + 16) : GO_REG1(ctx);
+	__u64 entry = argument(ctx, b, 1);
 	if (b->entry_wrapped)
 		entry = take_word(entry);
 	if (!entry)
@@ -67,7 +67,7 @@ static __always_inline void on_notify(struct pt_regs *ctx)
 	__u64 *at = bpf_map_lookup_elem(&applying, &h.tgid);
 	if (!at)
 		return;
-	__u64 entry = *at, revoke, revision = b->layout == LAYOUT_STACK ? take_word(GO_SP(ctx) + 16) : GO_REG1(ctx);
+	__u64 entry = *at, revoke, revision = argument(ctx, b, 1);
 	__u8 operation = APPLIED_OTHER;
 	__s64 lease = 0;
 	if (take_word(entry + b->entry_put))
@@ -97,6 +97,6 @@ static __always_inline void on_revoke(struct pt_regs *ctx)
 	a->h = h;
 	a->h.operation = APPLIED_REVOKING;
 	a->revision = a->id = a->user_len = 0;
-	a->lease = take_word((b->layout == LAYOUT_STACK ? take_word(GO_SP(ctx) + 32) : GO_REG3(ctx)) + b->revoke_id);
+	a->lease = take_word(argument(ctx, b, 3) + b->revoke_id);
 	submit(a);
 }

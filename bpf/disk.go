@@ -32,7 +32,7 @@ const (
 // kernel and know etcd by Programs.PutProcess; what they tell is in the ring and
 // the distributions of Programs.
 type Disk struct {
-	pids  *pids
+	with  *Programs
 	spec  *ebpf.CollectionSpec
 	maps  map[string]*ebpf.Map // shared by all programs
 	own   []*ebpf.Map
@@ -57,7 +57,7 @@ var (
 // disks. Its error says that syncs cannot be followed at all; Lacks says what else
 // is missing. A sync that takes as long as slow is in the ring; 0: none is.
 func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
-	d := &Disk{pids: p.pids}
+	d := &Disk{with: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -117,6 +117,7 @@ func (d *Disk) FollowFileSystem(magic int64) error {
 	if d.calls || magic == unix.EXT4_SUPER_MAGIC {
 		return nil
 	}
+	defer d.with.ForgetTypes()
 	if err := d.attach(callSyncs); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (d *Disk) FollowFileSystem(magic int64) error {
 }
 
 func (d *Disk) attach(names []string) error {
-	links, err := attachTracepoints(d.spec, d.maps, names)
+	links, err := d.with.attachTracepoints(d.spec, d.maps, names)
 	d.links = append(d.links, links...)
 	return err
 }
@@ -158,7 +159,7 @@ func (d *Disk) Writers(disk uint32, from, to uint64) ([]Writer, error) {
 			}
 		}
 		if n := max(filled, handed); n > 0 {
-			out = append(out, Writer{PID: d.pids.here(key.Tgid), Name: string(untilZero(value.Name[:])), Bytes: n})
+			out = append(out, Writer{PID: d.with.pids.here(key.Tgid), Name: string(untilZero(value.Name[:])), Bytes: n})
 		}
 	}
 	slices.SortFunc(out, func(a, b Writer) int {

@@ -59,21 +59,26 @@ const volatile bool tail_call = false;
 	}
 
 PROBE(unary_served, on_served(ctx))
-PROBE(unary_begun, on_begun(ctx))
-PROBE(unary_answered, on_answered(ctx))
-PROBE(unary_failed, on_failure(ctx, false))
-PROBE(unary_failed_checked, on_failure(ctx, true))
-PROBE(unary_context_error, on_context_error(ctx))
+PROBE(unary_failed, on_failure(ctx, false, false))
+PROBE(unary_failed_checked, on_failure(ctx, true, false))
+PROBE(unary_context_error, on_context_error(ctx, false))
+/* etcd 3.4 */
+PROBE(old_begun, on_begun(ctx))
+PROBE(old_answered, on_answered(ctx))
+PROBE(old_failed, on_failure(ctx, false, true))
+PROBE(old_failed_checked, on_failure(ctx, true, true))
+PROBE(old_context_error, on_context_error(ctx, true))
+/* all */
 PROBE(unary_user, on_user(ctx))
 /* v3rpc.(*serverWatchStream).isWatchPermitted(wcr) */
-PROBE(watch_created, on_stream(ctx, STREAM_WATCH, GO_REG0(ctx), GO_REG1(ctx)))
+PROBE(watch_created, on_stream(ctx, STREAM_WATCH, 0, 1))
 PROBE(watch_canceled, on_watch_canceled(ctx))
 PROBE(watch_closed, on_watch_closed(ctx))
 /* etcdserver.(*EtcdServer).LeaseRenew(ctx, id): the id is the request */
-PROBE(lease_renewed, on_stream(ctx, STREAM_KEEPALIVE, GO_REG2(ctx), GO_REG3(ctx)))
+PROBE(lease_renewed, on_stream(ctx, STREAM_KEEPALIVE, 2, 3))
 /* v3rpc.(*maintenanceServer).Snapshot(sr, srv), v3rpc.(*kvServer).RangeStream(r, rs) */
-PROBE(snapshot_begun, on_stream(ctx, STREAM_SNAPSHOT, GO_REG3(ctx), GO_REG1(ctx)))
-PROBE(range_stream_begun, on_stream(ctx, STREAM_RANGE, GO_REG3(ctx), GO_REG1(ctx)))
+PROBE(snapshot_begun, on_stream(ctx, STREAM_SNAPSHOT, 3, 1))
+PROBE(range_stream_begun, on_stream(ctx, STREAM_RANGE, 3, 1))
 PROBE(entry_applied, on_apply(ctx))
 PROBE(watchers_notified, on_notify(ctx))
 PROBE(lease_revoking, on_revoke(ctx))

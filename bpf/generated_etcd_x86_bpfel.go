@@ -343,10 +343,13 @@ const (
 	etcdProgHandshakeFailed     = "handshake_failed"
 	etcdProgLeaseRenewed        = "lease_renewed"
 	etcdProgLeaseRevoking       = "lease_revoking"
+	etcdProgOldAnswered         = "old_answered"
+	etcdProgOldBegun            = "old_begun"
+	etcdProgOldContextError     = "old_context_error"
+	etcdProgOldFailed           = "old_failed"
+	etcdProgOldFailedChecked    = "old_failed_checked"
 	etcdProgRangeStreamBegun    = "range_stream_begun"
 	etcdProgSnapshotBegun       = "snapshot_begun"
-	etcdProgUnaryAnswered       = "unary_answered"
-	etcdProgUnaryBegun          = "unary_begun"
 	etcdProgUnaryContextError   = "unary_context_error"
 	etcdProgUnaryFailed         = "unary_failed"
 	etcdProgUnaryFailedChecked  = "unary_failed_checked"
@@ -357,6 +360,7 @@ const (
 	etcdProgWatchCreated        = "watch_created"
 	etcdProgWatchersNotified    = "watchers_notified"
 	etcdVarBounds               = "bounds"
+	etcdVarReadsLeave           = "reads_leave"
 	etcdVarSampleBelow          = "sample_below"
 	etcdVarSlowRequest          = "slow_request"
 	etcdVarTailCall             = "tail_call"
@@ -421,10 +425,13 @@ type etcdProgramSpecs struct {
 	HandshakeFailed    *ebpf.ProgramSpec `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
+	OldAnswered        *ebpf.ProgramSpec `ebpf:"old_answered"`
+	OldBegun           *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldContextError    *ebpf.ProgramSpec `ebpf:"old_context_error"`
+	OldFailed          *ebpf.ProgramSpec `ebpf:"old_failed"`
+	OldFailedChecked   *ebpf.ProgramSpec `ebpf:"old_failed_checked"`
 	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.ProgramSpec `ebpf:"snapshot_begun"`
-	UnaryAnswered      *ebpf.ProgramSpec `ebpf:"unary_answered"`
-	UnaryBegun         *ebpf.ProgramSpec `ebpf:"unary_begun"`
 	UnaryContextError  *ebpf.ProgramSpec `ebpf:"unary_context_error"`
 	UnaryFailed        *ebpf.ProgramSpec `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
@@ -459,6 +466,7 @@ type etcdMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdVariableSpecs struct {
 	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
+	ReadsLeave           *ebpf.VariableSpec `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
 	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
 	TailCall             *ebpf.VariableSpec `ebpf:"tail_call"`
@@ -533,6 +541,7 @@ func (m *etcdMaps) Close() error {
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdVariables struct {
 	Bounds               *ebpf.Variable `ebpf:"bounds"`
+	ReadsLeave           *ebpf.Variable `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
 	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
 	TailCall             *ebpf.Variable `ebpf:"tail_call"`
@@ -559,10 +568,13 @@ type etcdPrograms struct {
 	HandshakeFailed    *ebpf.Program `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
+	OldAnswered        *ebpf.Program `ebpf:"old_answered"`
+	OldBegun           *ebpf.Program `ebpf:"old_begun"`
+	OldContextError    *ebpf.Program `ebpf:"old_context_error"`
+	OldFailed          *ebpf.Program `ebpf:"old_failed"`
+	OldFailedChecked   *ebpf.Program `ebpf:"old_failed_checked"`
 	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.Program `ebpf:"snapshot_begun"`
-	UnaryAnswered      *ebpf.Program `ebpf:"unary_answered"`
-	UnaryBegun         *ebpf.Program `ebpf:"unary_begun"`
 	UnaryContextError  *ebpf.Program `ebpf:"unary_context_error"`
 	UnaryFailed        *ebpf.Program `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
@@ -580,10 +592,13 @@ func (p *etcdPrograms) Close() error {
 		p.HandshakeFailed,
 		p.LeaseRenewed,
 		p.LeaseRevoking,
+		p.OldAnswered,
+		p.OldBegun,
+		p.OldContextError,
+		p.OldFailed,
+		p.OldFailedChecked,
 		p.RangeStreamBegun,
 		p.SnapshotBegun,
-		p.UnaryAnswered,
-		p.UnaryBegun,
 		p.UnaryContextError,
 		p.UnaryFailed,
 		p.UnaryFailedChecked,

@@ -190,10 +190,13 @@ const (
 	perfProgHandshakeFailed     = "handshake_failed"
 	perfProgLeaseRenewed        = "lease_renewed"
 	perfProgLeaseRevoking       = "lease_revoking"
+	perfProgOldAnswered         = "old_answered"
+	perfProgOldBegun            = "old_begun"
+	perfProgOldContextError     = "old_context_error"
+	perfProgOldFailed           = "old_failed"
+	perfProgOldFailedChecked    = "old_failed_checked"
 	perfProgRangeStreamBegun    = "range_stream_begun"
 	perfProgSnapshotBegun       = "snapshot_begun"
-	perfProgUnaryAnswered       = "unary_answered"
-	perfProgUnaryBegun          = "unary_begun"
 	perfProgUnaryContextError   = "unary_context_error"
 	perfProgUnaryFailed         = "unary_failed"
 	perfProgUnaryFailedChecked  = "unary_failed_checked"
@@ -204,6 +207,7 @@ const (
 	perfProgWatchCreated        = "watch_created"
 	perfProgWatchersNotified    = "watchers_notified"
 	perfVarBounds               = "bounds"
+	perfVarReadsLeave           = "reads_leave"
 	perfVarSampleBelow          = "sample_below"
 	perfVarSlowRequest          = "slow_request"
 	perfVarTailCall             = "tail_call"
@@ -268,10 +272,13 @@ type perfProgramSpecs struct {
 	HandshakeFailed    *ebpf.ProgramSpec `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
+	OldAnswered        *ebpf.ProgramSpec `ebpf:"old_answered"`
+	OldBegun           *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldContextError    *ebpf.ProgramSpec `ebpf:"old_context_error"`
+	OldFailed          *ebpf.ProgramSpec `ebpf:"old_failed"`
+	OldFailedChecked   *ebpf.ProgramSpec `ebpf:"old_failed_checked"`
 	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.ProgramSpec `ebpf:"snapshot_begun"`
-	UnaryAnswered      *ebpf.ProgramSpec `ebpf:"unary_answered"`
-	UnaryBegun         *ebpf.ProgramSpec `ebpf:"unary_begun"`
 	UnaryContextError  *ebpf.ProgramSpec `ebpf:"unary_context_error"`
 	UnaryFailed        *ebpf.ProgramSpec `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
@@ -308,6 +315,7 @@ type perfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type perfVariableSpecs struct {
 	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
+	ReadsLeave           *ebpf.VariableSpec `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
 	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
 	TailCall             *ebpf.VariableSpec `ebpf:"tail_call"`
@@ -386,6 +394,7 @@ func (m *perfMaps) Close() error {
 // It can be passed to loadPerfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type perfVariables struct {
 	Bounds               *ebpf.Variable `ebpf:"bounds"`
+	ReadsLeave           *ebpf.Variable `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
 	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
 	TailCall             *ebpf.Variable `ebpf:"tail_call"`
@@ -412,10 +421,13 @@ type perfPrograms struct {
 	HandshakeFailed    *ebpf.Program `ebpf:"handshake_failed"`
 	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
 	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
+	OldAnswered        *ebpf.Program `ebpf:"old_answered"`
+	OldBegun           *ebpf.Program `ebpf:"old_begun"`
+	OldContextError    *ebpf.Program `ebpf:"old_context_error"`
+	OldFailed          *ebpf.Program `ebpf:"old_failed"`
+	OldFailedChecked   *ebpf.Program `ebpf:"old_failed_checked"`
 	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
 	SnapshotBegun      *ebpf.Program `ebpf:"snapshot_begun"`
-	UnaryAnswered      *ebpf.Program `ebpf:"unary_answered"`
-	UnaryBegun         *ebpf.Program `ebpf:"unary_begun"`
 	UnaryContextError  *ebpf.Program `ebpf:"unary_context_error"`
 	UnaryFailed        *ebpf.Program `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
@@ -433,10 +445,13 @@ func (p *perfPrograms) Close() error {
 		p.HandshakeFailed,
 		p.LeaseRenewed,
 		p.LeaseRevoking,
+		p.OldAnswered,
+		p.OldBegun,
+		p.OldContextError,
+		p.OldFailed,
+		p.OldFailedChecked,
 		p.RangeStreamBegun,
 		p.SnapshotBegun,
-		p.UnaryAnswered,
-		p.UnaryBegun,
 		p.UnaryContextError,
 		p.UnaryFailed,
 		p.UnaryFailedChecked,

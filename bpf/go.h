@@ -71,6 +71,23 @@ static __always_inline __u64 take_word(__u64 from)
 	return word;
 }
 
+/* The n-th word of the arguments at a stack check: from 0, and known when this is compiled. */
+static __always_inline __u64 argument(struct pt_regs *ctx, const struct binary *b, int n)
+{
+	if (b->layout == LAYOUT_STACK)
+		return take_word(GO_SP(ctx) + 8 + 8 * n);
+	switch (n) {
+	case 0:
+		return GO_REG0(ctx);
+	case 1:
+		return GO_REG1(ctx);
+	case 2:
+		return GO_REG2(ctx);
+	default:
+		return GO_REG3(ctx);
+	}
+}
+
 /* What a struct operation calls number, count or answer. */
 static __always_inline __s64 take_number(__u64 base, __u16 offset, __u8 size)
 {

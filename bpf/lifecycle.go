@@ -26,9 +26,9 @@ func (p *Programs) FollowLifecycle() (*Lifecycle, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := attachTracepoints(spec, maps, []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
+	links, err := p.attachTracepoints(spec, maps, []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
 	if errors.Is(err, errNoBTF) {
-		links, err = attachByName(spec, maps, []tracepoint{
+		links, err = p.attachByName(spec, maps, []tracepoint{
 			{"sched", "sched_process_exec", lifecycleProgExecuted}, {"sched", "sched_process_exit", lifecycleProgFirstThreadEnded},
 		})
 	}

@@ -49,12 +49,12 @@ func (p *Programs) FollowNetwork() (_ *Network, err error) {
 		}
 		*to, maps[name] = m, m
 	}
-	if n.links, err = attachTracepoints(spec, maps, []string{networkProgInetSockSetState, networkProgTcpRetransmitSkb, networkProgTcpRetransmitSynack}); err != nil {
+	if n.links, err = p.attachTracepoints(spec, maps, []string{networkProgInetSockSetState, networkProgTcpRetransmitSkb, networkProgTcpRetransmitSynack}); err != nil {
 		return nil, err
 	}
 	only := spec.Copy()
 	only.Programs = map[string]*ebpf.ProgramSpec{networkProgOpenConnections: spec.Programs[networkProgOpenConnections]}
-	loaded, err := ebpf.NewCollectionWithOptions(only, ebpf.CollectionOptions{MapReplacements: maps})
+	loaded, err := ebpf.NewCollectionWithOptions(only, ebpf.CollectionOptions{MapReplacements: maps, Cache: p.types})
 	if err != nil {
 		return nil, err
 	}

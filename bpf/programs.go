@@ -10,10 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 )
@@ -23,6 +26,7 @@ type Options struct {
 	RingBytes   int           // size of the ring, or of those of all CPUs: a power of two, a multiple of the page size
 	SlowRequest time.Duration // a request that takes as long always leaves; 0: none does for that
 	Sample      float64       // which part of the requests leaves that need not
+	Reads       bool          // requests that only read may leave too, by Operation.Emit
 
 	// These are for tests. Probes are put in as on kernels before 6.6, records are read
 	// as on those before 5.8.
@@ -31,7 +35,9 @@ type Options struct {
 
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
-	objects etcdObjects
+	spec    *ebpf.CollectionSpec
+	loaded  *ebpf.Collection // programs of etcd 3.4 once one was met
+	types   *btf.Cache       // of the kernel
 	records buffer
 	lost    *ebpf.Memory // nil: it is asked for
 	pids    *pids
@@ -43,6 +49,7 @@ type Programs struct {
 // caller who may not do this learns why from internal/privilege.
 func Load(o Options) (*Programs, error) {
 	p := &Programs{
+		types: btf.NewCache(),
 		perf:  o.PerfBuffer || errors.Is(features.HaveMapType(ebpf.RingBuf), ebpf.ErrNotSupported),
 		multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil,
 	}
@@ -54,6 +61,7 @@ func Load(o Options) (*Programs, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.spec = spec
 	if p.pids, err = newPIDs(); err != nil {
 		return nil, err
 	}
@@ -66,6 +74,7 @@ func Load(o Options) (*Programs, error) {
 	}
 	for name, value := range map[string]any{
 		etcdVarSlowRequest: slow,
+		etcdVarReadsLeave:  o.Reads,
 		etcdVarSampleBelow: uint32(min(max(o.Sample, 0), 1) * math.MaxUint32),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
@@ -77,22 +86,41 @@ func Load(o Options) (*Programs, error) {
 			program.AttachType = ebpf.AttachNone
 		}
 	}
-	if err := withMemory(func() error { return spec.LoadAndAssign(&p.objects, nil) }); err != nil {
-		if p.perf {
-			err = whyNotOld(err)
-		}
+	if p.loaded, err = p.load(nil, func(name string) bool { return !isOld(name) }); err != nil {
 		return nil, errors.Join(err, p.pids.Close())
 	}
-	if p.perf {
-		p.records, err = openPerfBuffer(p.objects.Records, o.RingBytes)
-	} else if p.lost, err = p.objects.Lost.Memory(); err == nil {
-		p.records, err = openRing(p.objects.Records)
+	if records := p.loaded.Maps[etcdMapRecords]; p.perf {
+		p.records, err = openPerfBuffer(records, o.RingBytes)
+	} else if p.lost, err = p.loaded.Maps[etcdMapLost].Memory(); err == nil {
+		p.records, err = openRing(records)
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.objects.Close(), p.pids.Close())
+		p.loaded.Close()
+		return nil, errors.Join(err, p.pids.Close())
 	}
 	return p, nil
 }
+
+// isOld tells whether a program is of etcd 3.4.
+func isOld(program string) bool { return strings.HasPrefix(program, "old_") }
+
+// load puts some programs into the kernel, with maps that are there already.
+func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
+	spec := p.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
+	err = withMemory(func() (err error) {
+		loaded, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
+		return err
+	})
+	if p.perf {
+		err = whyNotOld(err)
+	}
+	return loaded, err
+}
+
+// ForgetTypes gives the memory back that the types of the kernel take, some MiB: what
+// is loaded later reads them again.
+func (p *Programs) ForgetTypes() { p.types = btf.NewCache() }
 
 // Probe is a place to attach to.
 type Probe struct {
@@ -106,6 +134,9 @@ type Probe struct {
 func (p *Programs) Attach(exe string, pid int, probes []Probe) (*Attachment, error) {
 	file, err := link.OpenExecutable(exe)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.loadOld(probes); err != nil {
 		return nil, err
 	}
 	a := &Attachment{}
@@ -135,19 +166,34 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 }
 
 func (p *Programs) program(name Program) (*ebpf.Program, error) {
-	all := p.objects.etcdPrograms
-	found, ok := map[Program]*ebpf.Program{
-		UnaryServed: all.UnaryServed, UnaryBegun: all.UnaryBegun, UnaryAnswered: all.UnaryAnswered,
-		UnaryFailed: all.UnaryFailed, UnaryFailedChecked: all.UnaryFailedChecked, UnaryContextError: all.UnaryContextError,
-		UnaryUser: all.UnaryUser, WatchCreated: all.WatchCreated, WatchCanceled: all.WatchCanceled, WatchClosed: all.WatchClosed, LeaseRenewed: all.LeaseRenewed,
-		SnapshotBegun: all.SnapshotBegun, RangeStreamBegun: all.RangeStreamBegun,
-		EntryApplied: all.EntryApplied, WatchersNotified: all.WatchersNotified, LeaseRevoking: all.LeaseRevoking,
-		HandshakeFailed: all.HandshakeFailed,
-	}[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no program %s", name)
+	if program, ok := p.loaded.Programs[string(name)]; ok {
+		return program, nil
 	}
-	return found, nil
+	return nil, fmt.Errorf("there is no program %s", name)
+}
+
+// loadOld loads what probes need of etcd 3.4 and is not loaded yet.
+func (p *Programs) loadOld(probes []Probe) error {
+	missing := map[string]bool{}
+	for _, probe := range probes {
+		if name := string(probe.Program); isOld(name) && p.loaded.Programs[name] == nil {
+			missing[name] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	shared := maps.Clone(p.loaded.Maps)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return strings.HasPrefix(name, ".") }) // constants
+	old, err := p.load(shared, func(name string) bool { return missing[name] })
+	if err != nil {
+		return err
+	}
+	maps.Copy(p.loaded.Programs, old.Programs)
+	old.Programs = nil
+	old.Close() // programs keep their maps
+	p.ForgetTypes()
+	return nil
 }
 
 // Attachment is the probes in one process.
@@ -170,12 +216,12 @@ func (a *Attachment) Close() error {
 
 // PutBinary tells the programs about an executable.
 func (p *Programs) PutBinary(id uint32, b *Binary, operations map[OperationKey]Operation) error {
-	if err := p.objects.Binaries.Put(id, b); err != nil {
+	if err := p.loaded.Maps[etcdMapBinaries].Put(id, b); err != nil {
 		return fmt.Errorf("binary %d: %w", id, err)
 	}
 	for key, o := range operations {
 		key.Binary = id
-		if err := p.objects.Operations.Put(&key, &o); err != nil {
+		if err := p.loaded.Maps[etcdMapOperations].Put(&key, &o); err != nil {
 			return fmt.Errorf("operation %d of binary %d: %w", o.Code, id, err)
 		}
 	}
@@ -185,13 +231,13 @@ func (p *Programs) PutBinary(id uint32, b *Binary, operations map[OperationKey]O
 // RemoveBinary makes the programs forget an executable that no process runs any
 // more.
 func (p *Programs) RemoveBinary(id uint32, operations map[OperationKey]Operation) error {
-	err := p.objects.Binaries.Delete(id)
+	err := p.loaded.Maps[etcdMapBinaries].Delete(id)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil // they had no room for it
 	}
 	for key := range operations {
 		key.Binary = id
-		err = errors.Join(err, p.objects.Operations.Delete(&key))
+		err = errors.Join(err, p.loaded.Maps[etcdMapOperations].Delete(&key))
 	}
 	return err
 }
@@ -203,24 +249,24 @@ func (p *Programs) PutProcess(pid int, is Process) error {
 	if err != nil {
 		return err
 	}
-	return p.objects.Processes.Put(tgid, &is)
+	return p.loaded.Maps[etcdMapProcesses].Put(tgid, &is)
 }
 
 // RemoveProcess makes the programs forget a process and what they counted of it.
 func (p *Programs) RemoveProcess(pid int) error {
 	tgid := p.pids.host(pid)
 	p.pids.let(pid)
-	err := p.objects.Processes.Delete(tgid)
+	err := p.loaded.Maps[etcdMapProcesses].Delete(tgid)
 	var key etcdDistributionKey
 	var gone []etcdDistributionKey
 	var values []etcdDistribution
-	for all := p.objects.Distributions.Iterate(); all.Next(&key, &values); {
+	for all := p.loaded.Maps[etcdMapDistributions].Iterate(); all.Next(&key, &values); {
 		if key.Tgid == tgid {
 			gone = append(gone, key)
 		}
 	}
 	for _, key := range gone {
-		err = errors.Join(err, p.objects.Distributions.Delete(&key))
+		err = errors.Join(err, p.loaded.Maps[etcdMapDistributions].Delete(&key))
 	}
 	return err
 }
@@ -250,7 +296,7 @@ func (p *Programs) Distributions() ([]Distribution, error) {
 	var all []Distribution
 	var key etcdDistributionKey
 	var cpus []etcdDistribution
-	entries := p.objects.Distributions.Iterate()
+	entries := p.loaded.Maps[etcdMapDistributions].Iterate()
 	for entries.Next(&key, &cpus) {
 		d := Distribution{PID: p.pids.here(key.Tgid), Kind: Kind(key.Kind), Operation: key.Operation}
 		for _, c := range cpus {
@@ -280,7 +326,7 @@ func (p *Programs) Counters() (Counters, error) {
 		etcdCounterCOUNT_NO_PEER: &c.NoPeer, etcdCounterCOUNT_UNFINISHED: &c.Unfinished,
 	} {
 		var cpus []uint64
-		if err := p.objects.Counters.Lookup(uint32(which), &cpus); err != nil {
+		if err := p.loaded.Maps[etcdMapCounters].Lookup(uint32(which), &cpus); err != nil {
 			return c, err
 		}
 		for _, n := range cpus {
@@ -295,7 +341,7 @@ func (p *Programs) Counters() (Counters, error) {
 func (p *Programs) Lost() uint64 {
 	if p.lost == nil {
 		var n uint64
-		if p.objects.Lost.Lookup(uint32(0), &n) != nil {
+		if p.loaded.Maps[etcdMapLost].Lookup(uint32(0), &n) != nil {
 			return 0 // an array has all its entries
 		}
 		return n
@@ -332,5 +378,7 @@ func (p *Programs) RenewPIDs() error { return p.pids.look() }
 
 // Close takes everything out of the kernel that is not attached.
 func (p *Programs) Close() error {
-	return errors.Join(p.records.Close(), p.objects.Close(), p.pids.Close())
+	err := errors.Join(p.records.Close(), p.pids.Close())
+	p.loaded.Close()
+	return err
 }

@@ -27,6 +27,7 @@ struct served {
 };
 
 const volatile __u64 slow_request = 100000000; /* ns */
+const volatile bool reads_leave = true;	       /* all of them */
 const volatile __u32 sample_below = 0;	       /* of 2^32: a fast read leaves if its random number is below */
 
 /* The user of the request that this goroutine is at, or was at: one that did not leave has left it here. */
@@ -420,8 +421,9 @@ static __always_inline void fail(const struct header *h, __u32 code, const struc
 }
 
 /* internal/status.(*Error).GRPCStatus(): gRPC asks a failed request's error for its code, after it was served, and
- * interceptors may have asked before. A small function without a stack check: stepped over, but only for failures. */
-static __always_inline void on_failure(struct pt_regs *ctx, bool check)
+ * interceptors may have asked before. A small function without a stack check: stepped over, but only for failures. old:
+ * of etcd 3.4, where it is the end of the request too. */
+static __always_inline void on_failure(struct pt_regs *ctx, bool check, bool old)
 {
 	struct go_string message = {};
 	struct process *p;
@@ -429,14 +431,15 @@ static __always_inline void on_failure(struct pt_regs *ctx, bool check)
 	struct header h;
 	if ((check && STACK_WILL_GROW(ctx)) || !find(ctx, RECORD_FAILURE, &h, &p, &b) || b->status_code == NONE)
 		return;
-	__u64 status = GO_REG0(ctx);
+	__u64 status = argument(ctx, b, 0);
 	for (int i = 0; i < 3 && i < b->status_depth; i++)
 		status = take_word(status);
 	if (!status)
 		return;
 	__s64 code = take_number(status, b->status_code, 4);
 	take(&message, sizeof message, status + b->status_message);
-	end(&h, p, b, 0);
+	if (old)
+		end(&h, p, b, 0);
 	fail(&h, code, &message);
 }
 
@@ -451,22 +454,23 @@ static __always_inline bool is_canceled(const struct go_string *s)
 }
 
 /* status.FromContextError(err): for errors that are no gRPC status, as those of locks and elections. */
-static __always_inline void on_context_error(struct pt_regs *ctx)
+static __always_inline void on_context_error(struct pt_regs *ctx, bool old)
 {
 	struct process *p;
 	struct binary *b;
 	struct header h;
 	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_FAILURE, &h, &p, &b))
 		return;
-	end(&h, p, b, 0);
-	__u64 type = take_word(GO_REG0(ctx) + 8);
+	if (old)
+		end(&h, p, b, 0);
+	__u64 type = take_word(argument(ctx, b, 0) + 8);
 	struct go_string message = {};
 	__u32 code = CODE_UNKNOWN;
 	if (!type)
 		return;
 	if (type == b->deadline + p->bias)
 		code = CODE_DEADLINE_EXCEEDED;
-	else if (type == b->plain_error + p->bias && take(&message, sizeof message, GO_REG1(ctx)) && is_canceled(&message))
+	else if (type == b->plain_error + p->bias && take(&message, sizeof message, argument(ctx, b, 1)) && is_canceled(&message))
 		code = CODE_CANCELLED;
 	fail(&h, code, code == CODE_UNKNOWN ? &message : 0);
 }

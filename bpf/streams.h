@@ -50,20 +50,22 @@ static __always_inline struct operation *find_stream(struct pt_regs *ctx, enum s
 	return bpf_map_lookup_elem(&operations, &key);
 }
 
-static __always_inline void tell_stream(const struct header *h, struct served *s, const struct operation *op, const struct binary *b, const struct process *p)
+static __always_inline void tell_stream(const struct header *h, struct served *s, enum stream_type type, const struct operation *op, const struct binary *b, const struct process *p)
 {
 	s->ext = h->ktime;
 	s->flags = REQUEST_BY_KTIME;
 	if (p->checked)
 		distribute(h->tgid, RECORD_STREAM, op->code, 0);
-	if (op->emit)
+	/* The first half is known when this is loaded: what cannot be is not verified, which takes most of the time. */
+	if ((reads_leave || type == STREAM_SNAPSHOT) && op->emit)
 		emit(h, s, op, b, p);
 }
 
 /* While auth is on, etcd asks who wants a copy of the database in the call before: what was noted then is this user, ns. */
 #define ASKED_BEFORE 1000000
 
-static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type, __u64 parent, __u64 request)
+/* parent_at, request_at: which arguments lead to the context, and are the request. */
+static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type, int parent_at, int request_at)
 {
 	struct process *p;
 	struct binary *b;
@@ -71,6 +73,7 @@ static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type
 	struct operation *op = find_stream(ctx, type, &h, &p, &b);
 	if (!op)
 		return;
+	__u64 parent = argument(ctx, b, parent_at), request = argument(ctx, b, request_at);
 	struct served s = {.ctx = parent, .request = request, .number = UNKNOWN, .began = ~0ULL};
 	if (type == STREAM_WATCH) {
 		s.ctx = b->watch_stream == NONE ? 0 : take_word(parent + b->watch_stream + 8);
@@ -81,7 +84,7 @@ static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type
 	} else if (type == STREAM_SNAPSHOT) {
 		s.began = h.ktime - ASKED_BEFORE;
 	}
-	tell_stream(&h, &s, op, b, p);
+	tell_stream(&h, &s, type, op, b, p);
 }
 
 /* mvcc.(*watchStream).Cancel(id): the client wants no more of one watch. What etcd ends by itself does not come here. */
@@ -93,10 +96,10 @@ static __always_inline void on_watch_canceled(struct pt_regs *ctx)
 	struct operation *op = find_stream(ctx, STREAM_CANCEL, &h, &p, &b);
 	if (!op)
 		return;
-	struct watch_stream_key key = {.watchers = GO_REG0(ctx), .tgid = h.tgid};
+	struct watch_stream_key key = {.watchers = argument(ctx, b, 0), .tgid = h.tgid};
 	struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &key);
-	struct served s = {.ctx = w ? w->ctx : 0, .number = GO_REG1(ctx), .began = w ? w->began : ~0ULL};
-	tell_stream(&h, &s, op, b, p);
+	struct served s = {.ctx = w ? w->ctx : 0, .number = argument(ctx, b, 1), .began = w ? w->began : ~0ULL};
+	tell_stream(&h, &s, STREAM_CANCEL, op, b, p);
 }
 
 /* mvcc.(*watchStream).Close(): the stream has ended, on another goroutine than the one that read it. The number is how
@@ -109,11 +112,11 @@ static __always_inline void on_watch_closed(struct pt_regs *ctx)
 	struct operation *op = find_stream(ctx, STREAM_CLOSE, &h, &p, &b);
 	if (!op)
 		return;
-	struct watch_stream_key key = {.watchers = GO_REG0(ctx), .tgid = h.tgid};
+	struct watch_stream_key key = {.watchers = argument(ctx, b, 0), .tgid = h.tgid};
 	struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &key);
 	if (!w)
 		return; /* a stream without watches, or older than the probes */
 	struct served s = {.ctx = w->ctx, .number = h.ktime - w->began, .began = ~0ULL};
 	bpf_map_delete_elem(&watch_streams, &key);
-	tell_stream(&h, &s, op, b, p);
+	tell_stream(&h, &s, STREAM_CLOSE, op, b, p);
 }

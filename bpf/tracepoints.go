@@ -23,18 +23,18 @@ func (p *Programs) shared(spec *ebpf.CollectionSpec) (map[string]*ebpf.Map, erro
 		return nil, errNoRing
 	}
 	all := map[string]*ebpf.Map{
-		etcdMapRecords: p.objects.Records, etcdMapCounters: p.objects.Counters, etcdMapLost: p.objects.Lost,
-		etcdMapProcesses: p.objects.Processes, etcdMapDistributions: p.objects.Distributions,
+		etcdMapRecords: p.loaded.Maps[etcdMapRecords], etcdMapCounters: p.loaded.Maps[etcdMapCounters], etcdMapLost: p.loaded.Maps[etcdMapLost],
+		etcdMapProcesses: p.loaded.Maps[etcdMapProcesses], etcdMapDistributions: p.loaded.Maps[etcdMapDistributions],
 	}
 	maps.DeleteFunc(all, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
-	spec.Maps[etcdMapRecords].MaxEntries = p.objects.Records.MaxEntries()
+	spec.Maps[etcdMapRecords].MaxEntries = p.loaded.Maps[etcdMapRecords].MaxEntries()
 	return all, nil
 }
 
 // attachTracepoints loads a set of programs and attaches it: all of it or nothing.
 // Their names are those of the tracepoints.
-func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
-	return attachAll(spec, shared, names, func(program *ebpf.Program, _ int) (link.Link, error) {
+func (p *Programs) attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string) ([]link.Link, error) {
+	return p.attachAll(spec, shared, names, func(program *ebpf.Program, _ int) (link.Link, error) {
 		return link.AttachTracing(link.TracingOptions{Program: program})
 	})
 }
@@ -42,22 +42,22 @@ func attachTracepoints(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, n
 // tracepoint is one that is found by its name in tracefs, which needs no BTF.
 type tracepoint struct{ group, name, program string }
 
-func attachByName(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, to []tracepoint) ([]link.Link, error) {
+func (p *Programs) attachByName(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, to []tracepoint) ([]link.Link, error) {
 	var names []string
 	for _, at := range to {
 		names = append(names, at.program)
 	}
-	return attachAll(spec, shared, names, func(program *ebpf.Program, i int) (link.Link, error) {
+	return p.attachAll(spec, shared, names, func(program *ebpf.Program, i int) (link.Link, error) {
 		return link.Tracepoint(to[i].group, to[i].name, program, nil)
 	})
 }
 
-func attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string, attach func(*ebpf.Program, int) (link.Link, error)) ([]link.Link, error) {
+func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string, attach func(*ebpf.Program, int) (link.Link, error)) ([]link.Link, error) {
 	spec = spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
 	var all *ebpf.Collection
 	err := withMemory(func() (err error) {
-		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
 		return err
 	})
 	if err != nil {

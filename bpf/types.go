@@ -58,12 +58,15 @@ type Program string
 // handshake.h.
 const (
 	UnaryServed        Program = etcdProgUnaryServed
-	UnaryBegun         Program = etcdProgUnaryBegun
-	UnaryAnswered      Program = etcdProgUnaryAnswered
 	UnaryFailed        Program = etcdProgUnaryFailed
 	UnaryFailedChecked Program = etcdProgUnaryFailedChecked
 	UnaryContextError  Program = etcdProgUnaryContextError
 	UnaryUser          Program = etcdProgUnaryUser
+	OldBegun           Program = etcdProgOldBegun
+	OldAnswered        Program = etcdProgOldAnswered
+	OldFailed          Program = etcdProgOldFailed
+	OldFailedChecked   Program = etcdProgOldFailedChecked
+	OldContextError    Program = etcdProgOldContextError
 	WatchCreated       Program = etcdProgWatchCreated
 	WatchCanceled      Program = etcdProgWatchCanceled
 	WatchClosed        Program = etcdProgWatchClosed

@@ -10,9 +10,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -63,6 +66,39 @@ func Text(t *testing.T, name string, text []byte) {
 	require.NoError(t, err, "run `go test ./... -update` once for a new golden file")
 	assert.Equal(t, string(want), string(text), "%s differs; if that is meant, run `go test ./... -update` and review the diff", name)
 }
+
+// Rows compares rows of a table in Markdown with testdata/golden/name. A run may have
+// others than the file: those with the same first cell are compared, or written in
+// this order.
+func Rows(t *testing.T, name, title string, rows []string, order func(a, b string) int, update string) {
+	t.Helper()
+	t.Log("\n" + title + strings.Join(rows, ""))
+	text, err := os.ReadFile(Path(filepath.Join("golden", name)))
+	_, body, _ := strings.Cut(string(text), "|\n|---")
+	_, body, _ = strings.Cut(body, "\n")
+	known := map[string]string{}
+	for line := range strings.Lines(body) {
+		known[FirstCell(line)] = line
+	}
+	if Updating() {
+		for _, row := range rows {
+			known[FirstCell(row)] = row
+		}
+		Text(t, name, []byte(strings.TrimRight(title+strings.Join(slices.SortedFunc(maps.Values(known), order), ""), "\n")))
+		return
+	}
+	require.NoError(t, err)
+	for _, row := range rows {
+		if was, ok := known[FirstCell(row)]; ok {
+			assert.Equal(t, was, row, "%s differs; if that is meant, run `%s` and review the diff", name, update)
+		} else {
+			t.Logf("a row that is new: %s", FirstCell(row))
+		}
+	}
+}
+
+// FirstCell is what a row of a table is known by.
+func FirstCell(row string) string { return strings.TrimSpace(strings.SplitN(row, "|", 3)[1]) }
 
 // Path gives the place of a file below testdata.
 func Path(name string) string {

@@ -8,6 +8,8 @@ package trace
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +22,8 @@ type finder struct {
 	file *gobinary.Binary
 	x    *executable
 	old  bool // etcd 3.4: has its own probes
+
+	functions []gobinary.Function // of etcd and gRPC, once they were asked for
 }
 
 // lack notes what will be missing.
@@ -27,15 +31,29 @@ func (f *finder) lack(what string, err error) {
 	f.x.lacks = append(f.x.lacks, fmt.Sprintf("%s: %v", what, err))
 }
 
+// all are the functions of etcd and gRPC.
+func (f *finder) all() (_ []gobinary.Function, err error) {
+	if f.functions == nil { // in one go: the table has 50,000
+		f.functions, err = f.file.Functions(func(name string) bool {
+			return strings.Contains(name, "etcd") || strings.Contains(name, "google.golang.org/grpc")
+		})
+	}
+	return f.functions, err
+}
+
 // function is the only one whose name ends in suffix, after a slash or a dot.
 func (f *finder) function(suffix string) (gobinary.Function, error) {
-	found, err := f.file.Functions(func(name string) bool {
-		rest, ok := strings.CutSuffix(name, suffix)
-		return ok && (rest == "" || strings.HasSuffix(rest, "/"))
-	})
-	switch {
-	case err != nil:
+	all, err := f.all()
+	if err != nil {
 		return gobinary.Function{}, err
+	}
+	var found []gobinary.Function
+	for _, function := range all {
+		if rest, ok := strings.CutSuffix(function.Name, suffix); ok && (rest == "" || strings.HasSuffix(rest, "/")) {
+			found = append(found, function)
+		}
+	}
+	switch {
 	case len(found) == 0:
 		return gobinary.Function{}, fmt.Errorf("%w %s", errNoFunction, suffix)
 	case len(found) > 1:
@@ -127,22 +145,36 @@ func (f *finder) typeOf(err *error, name string) (t *gobinary.Type) {
 	return t
 }
 
-// optional is the offset of a field that need not be there, and its size.
-func (f *finder) optional(t *gobinary.Type, path string) (offset uint16, size uint8) {
+// part is the offset and the size of a field of a message of an operation, if it is of
+// one of these kinds: another kind means something else under the same name. What is
+// not so is not told, and named.
+func (f *finder) part(o *operation, t *gobinary.Type, path string, kinds ...reflect.Kind) (offset uint16, size uint8) {
 	if t == nil || path == "" {
 		return bpf.None, 0
 	}
 	offset, err := f.field(t, path)
 	if err != nil {
+		f.lack(path+" of "+o.name, err)
 		return bpf.None, 0
 	}
 	field, _ := t.Field(path)
 	of, err := f.file.TypeAt(field.Type)
+	if err == nil && !slices.Contains(kinds, of.Kind) {
+		err = fmt.Errorf("%s of %s is a %s", path, t.Name, of.Kind)
+	}
 	if err != nil {
+		f.lack(path+" of "+o.name, err)
 		return bpf.None, 0
 	}
 	return offset, uint8(of.Size)
 }
+
+// The kinds of fields that are read as text, as a number, and as how many.
+var (
+	texts   = []reflect.Kind{reflect.Slice, reflect.String}
+	numbers = []reflect.Kind{reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64}
+	counts  = append([]reflect.Kind{reflect.Slice}, numbers...)
+)
 
 // goMinor is 19 of "go1.19.9", 0 if there is none.
 func goMinor(version string) int {

@@ -85,8 +85,8 @@ func (f *finder) oldRequests() error {
 		return fmt.Errorf("etcd 3.4 of %s passes arguments on the stack, which is unknown here", f.x.build.GoVersion)
 	}
 	return errors.Join(
-		f.probeFunction(bpf.UnaryBegun, "etcdserver/api/v3rpc.newLogUnaryInterceptor.func1"),
-		f.probeFunction(bpf.UnaryAnswered, "google.golang.org/grpc.(*Server).sendResponse"),
+		f.probeFunction(bpf.OldBegun, "etcdserver/api/v3rpc.newLogUnaryInterceptor.func1"),
+		f.probeFunction(bpf.OldAnswered, "google.golang.org/grpc.(*Server).sendResponse"),
 	)
 }
 
@@ -122,17 +122,20 @@ func (f *finder) operation(o *operation, code uint8, request *gobinary.Type, emi
 	if o.family == familyTxn {
 		is.Txn = 1
 	}
-	is.Key, _ = f.optional(request, o.key)
-	is.End, _ = f.optional(request, o.end)
-	is.Value, _ = f.optional(request, o.value)
-	is.Number, is.NumberSize = f.optional(request, o.number)
+	is.Key, _ = f.part(o, request, o.key, texts...)
+	is.End, _ = f.part(o, request, o.end, texts...)
+	is.Value, _ = f.part(o, request, o.value, texts...)
+	is.Number, is.NumberSize = f.part(o, request, o.number, numbers...)
 	var response *gobinary.Type
 	if o.response != "" {
-		response, _ = f.file.Type(o.response)
+		var err error
+		if response, err = f.file.Type(o.response); err != nil {
+			f.lack("response of "+o.name, err)
+		}
 	}
-	is.Header, _ = f.optional(response, "Header")
-	is.Count, is.CountSize = f.optional(response, o.count)
-	is.Answer, is.AnswerSize = f.optional(response, o.answer)
+	is.Header, _ = f.part(o, response, "Header", reflect.Pointer)
+	is.Count, is.CountSize = f.part(o, response, o.count, counts...)
+	is.Answer, is.AnswerSize = f.part(o, response, o.answer, numbers...)
 	return is
 }
 
@@ -173,6 +176,10 @@ func (f *finder) peer() {
 // failures finds the functions that run for failed requests only.
 func (f *finder) failures() {
 	b := &f.x.binary
+	failed, checked, contextError := bpf.UnaryFailed, bpf.UnaryFailedChecked, bpf.UnaryContextError
+	if f.old {
+		failed, checked, contextError = bpf.OldFailed, bpf.OldFailedChecked, bpf.OldContextError
+	}
 	b.StatusCode = bpf.None
 	var depth, message, code uint16
 	status, err := f.file.Type("status.Error")
@@ -185,8 +192,8 @@ func (f *finder) failures() {
 		var asked gobinary.Function
 		if asked, err = f.function("google.golang.org/grpc/internal/status.(*Error).GRPCStatus"); err == nil {
 			b.StatusCode, b.StatusMessage, b.StatusDepth = code, message, depth
-			if err = f.probe(bpf.UnaryFailedChecked, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
-				err = f.probeAt(bpf.UnaryFailed, asked.Entry)
+			if err = f.probe(checked, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
+				err = f.probeAt(failed, asked.Entry)
 			}
 		}
 	}
@@ -199,7 +206,7 @@ func (f *finder) failures() {
 		var plain *gobinary.Type
 		if plain, err = f.file.Type("errors.errorString"); err == nil {
 			b.PlainError = plain.Pointer
-			err = f.probeFunction(bpf.UnaryContextError, "google.golang.org/grpc/status.FromContextError")
+			err = f.probeFunction(contextError, "google.golang.org/grpc/status.FromContextError")
 		}
 	}
 	if err != nil {
@@ -279,12 +286,11 @@ func (f *finder) transactions() {
 	maps.Copy(f.x.operations, of)
 }
 
-var errStackArguments = errors.New("builds of Go 1.16 pass arguments on the stack")
-
 // streams finds where requests on streams begin.
 func (f *finder) streams(emits func(*operation) bool) {
 	b := &f.x.binary
 	b.WatchStream, b.Watchers = bpf.None, bpf.None
+	var notCreated error
 	for i, at := range []struct {
 		kind     uint64
 		program  bpf.Program
@@ -303,11 +309,16 @@ func (f *finder) streams(emits func(*operation) bool) {
 				continue // new in 3.7
 			}
 		}
-		if b.Layout == bpf.LayoutStack {
-			f.lack(o.name, errStackArguments)
-			continue
+		var err error
+		if at.kind == bpf.StreamClose && notCreated != nil {
+			err = fmt.Errorf("without %s: %w", streams[0].name, notCreated)
+		} else {
+			err = f.probeFunction(at.program, at.function)
 		}
-		if err := f.probeFunction(at.program, at.function); err != nil {
+		if err != nil {
+			if at.kind == bpf.StreamWatch {
+				notCreated = err
+			}
 			f.lack(o.name, err)
 			continue
 		}
@@ -330,7 +341,7 @@ func (f *finder) streams(emits func(*operation) bool) {
 func (f *finder) users() {
 	err := func() error {
 		if f.x.binary.Layout == bpf.LayoutStack {
-			return errStackArguments
+			return errors.New("builds of Go 1.16 do not tell the goroutine")
 		}
 		function, err := f.function("etcdserver.(*EtcdServer).AuthInfoFromCtx")
 		if err != nil {
@@ -427,15 +438,14 @@ func (f *finder) handshakes() {
 		if err := f.handshakeTypes(); err != nil {
 			return err
 		}
-		all, err := f.file.Functions(func(name string) bool {
-			return strings.Contains(name, "/embed.(*Config).setupLogging.") || strings.HasSuffix(name, "/embed.logTLSHandshakeFailure")
-		})
+		all, err := f.all()
 		if err != nil {
 			return err
 		}
 		var probes []bpf.Probe
 		for _, function := range all {
-			if function.Args != argsHandshake {
+			logs := strings.Contains(function.Name, "/embed.(*Config).setupLogging.") || strings.HasSuffix(function.Name, "/embed.logTLSHandshakeFailure")
+			if !logs || function.Args != argsHandshake {
 				continue
 			}
 			at, err := f.place(bpf.HandshakeFailed, function)

@@ -22,7 +22,9 @@ import (
 // Open puts the programs into the kernel. Its error says that nothing can be traced
 // on this host, and why. Call Run after it.
 func (t *Tracer) Open() error {
-	o := bpf.Options{RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes, PerfBuffer: t.PerfBuffer}
+	o := bpf.Options{
+		RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes, PerfBuffer: t.PerfBuffer, Reads: t.Logs != nil && t.Mode == ModeAll && t.Sample >= 1,
+	}
 	if t.Mode == ModeAll {
 		o.Sample = t.Sample
 	}
@@ -42,6 +44,7 @@ func (t *Tracer) Open() error {
 	r.openDisk()
 	r.openNetwork()
 	r.openLifecycle()
+	programs.ForgetTypes()
 	t.close = r.close
 	t.run = r.run
 	if t.Logs != nil {

@@ -168,17 +168,20 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 		t.Logger.Error("telling the programs about a process", zap.Error(err))
 		return
 	}
-	build := p.executable.build
+	t.followFiles(p)
+	t.followConnections(p, c.members)
+	t.tieWrites(p, c.answers)
+	build := p.executable.build // told when all is in place: who waits for it is told users and authors too
 	t.Logger.Info("requests of etcd are traced", zap.Int("pid", p.PID), zap.String("name", p.Name), zap.String("etcd", build.EtcdVersion),
 		zap.String("go", build.GoVersion), zap.Strings("cannot_be_told", p.executable.lacks))
 	p.delay, p.reason = 0, ""
 	t.Report(p.PID, nil)
-	t.followFiles(p)
-	t.followConnections(p, c.members)
-	t.tieWrites(p, c.answers)
 }
 
 var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown")
+
+// errMisread has more to say each time: revisions and times.
+var errMisread = errors.New("requests of our own were read from it in another way than they were: this build of etcd is unknown")
 
 var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
 
@@ -221,7 +224,7 @@ func (t *tracer) verify(p *process, c *checked) (int64, error) {
 		q := &seen[i]
 		nano, err := t.compare(p, q, c, ahead)
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("%w: %w", errMisread, err)
 		}
 		nanos = append(nanos, nano)
 	}
@@ -237,7 +240,7 @@ func (t *tracer) compare(p *process, q *request, c *checked, ahead int64) (int64
 	o := byCode(q.Operation)
 	switch {
 	case o == nil || o.name != "range":
-		return 0, fmt.Errorf("a range of our own was read as operation %d: this build of etcd is unknown", q.Operation)
+		return 0, fmt.Errorf("a range was read as operation %d", q.Operation)
 	case !bytes.Equal(q.Key, c.check.key) || len(q.End) > 0:
 		return 0, fmt.Errorf("its key was read as %q to %q", q.Key, q.End)
 	}

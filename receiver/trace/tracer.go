@@ -213,8 +213,12 @@ func (t *tracer) add(p *process) {
 func (t *tracer) refuse(p *process, reason error) {
 	p.delay = min(max(2*p.delay, t.Rescan), maxRetry)
 	p.next = time.Now().Add(p.delay)
-	if p.reason != reason.Error() {
-		p.reason = reason.Error()
+	why := reason.Error()
+	if errors.Is(reason, errMisread) {
+		why = errMisread.Error()
+	}
+	if p.reason != why {
+		p.reason = why
 		level := zap.WarnLevel
 		if errors.Is(reason, errForeign) {
 			level = zap.DebugLevel

@@ -29,10 +29,15 @@ type server struct {
 
 func startServer(tb testing.TB) *server {
 	tb.Helper()
+	return startBuild(tb, "3.6", "--unsafe-no-fsync", "--quota-backend-bytes=8000000000")
+}
+
+func startBuild(tb testing.TB, build string, args ...string) *server {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cluster, err := localcluster.Start(ctx, localcluster.Config{
-		Binary: needed(tb, "ETCD_BIN_DIR", "3.6/etcd"), ExtraArgs: []string{"--unsafe-no-fsync", "--quota-backend-bytes=8000000000"},
+		Binary: needed(tb, "ETCD_BIN_DIR", build+"/etcd"), ExtraArgs: args,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -67,28 +67,10 @@ func traced(mode trace.Mode) func(*testing.B, *server) func() {
 
 // follow traces a server until the end, which waits for what was read.
 func follow(b *testing.B, s *server, settings trace.Settings, logs func(plog.Logs), lost func(stage string, n int64)) (end func()) {
-	endpoint, err := etcdclient.ParseEndpoint(s.ClientURL)
+	ready := make(chan error, 1)
+	t, err := newTracer(s.ClientURL, settings, logs, lost, ready)
 	if err != nil {
 		b.Fatal(err)
-	}
-	cluster := etcdclient.NewCluster(etcdclient.Settings{Endpoints: []etcdclient.Endpoint{endpoint}, Timeout: 5 * time.Second}, false)
-	ready := make(chan error, 1)
-	t := &trace.Tracer{
-		Settings: settings, Cluster: cluster, Logger: zap.NewNop(),
-		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true},
-		Resource: &resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()},
-		Logs: func(_ context.Context, l plog.Logs) error {
-			logs(l)
-			return nil
-		},
-		Metrics: func(context.Context, pmetric.Metrics) {},
-		Lost:    lost,
-		Report: func(_ int, err error) {
-			select {
-			case ready <- err:
-			default:
-			}
-		},
 	}
 	if err := t.Open(); err != nil {
 		b.Fatal(err)
@@ -105,10 +87,37 @@ func follow(b *testing.B, s *server, settings trace.Settings, logs func(plog.Log
 	return func() {
 		cancel()
 		<-done
-		if err := cluster.Close(); err != nil {
+		if err := t.Cluster.Close(); err != nil {
 			b.Error(err)
 		}
 	}
+}
+
+// newTracer is the road of the receiver to the etcd at url, which is ready when it says
+// so.
+func newTracer(url string, settings trace.Settings, logs func(plog.Logs), lost func(stage string, n int64), ready chan<- error) (*trace.Tracer, error) {
+	endpoint, err := etcdclient.ParseEndpoint(url)
+	if err != nil {
+		return nil, err
+	}
+	return &trace.Tracer{
+		Settings: settings, Logger: zap.NewNop(),
+		Cluster:  etcdclient.NewCluster(etcdclient.Settings{Endpoints: []etcdclient.Endpoint{endpoint}, Timeout: 5 * time.Second}, false),
+		Format:   &logrecord.Format{Events: metadata.DefaultEventsConfig(), Body: true},
+		Resource: &resource.Builder{Attributes: metadata.DefaultResourceAttributesConfig()},
+		Logs: func(_ context.Context, l plog.Logs) error {
+			logs(l)
+			return nil
+		},
+		Metrics: func(context.Context, pmetric.Metrics) {},
+		Lost:    lost,
+		Report: func(_ int, err error) {
+			select {
+			case ready <- err:
+			default:
+			}
+		},
+	}, nil
 }
 
 // classic is how functions are timed that are not written in Go: an empty program

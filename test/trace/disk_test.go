@@ -32,6 +32,7 @@ type syncingEtcd struct {
 	t       *testing.T
 	member  *localcluster.Member
 	client  *clientv3.Client
+	tls     *localcluster.TLS // nil: none
 	tracing *tracing
 }
 
@@ -135,10 +136,14 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // scrape reads the metrics of etcd that have no labels.
 func (e *syncingEtcd) scrape() map[string]float64 {
 	e.t.Helper()
-	response, err := http.Get(e.member.ClientURL + "/metrics")
+	client := &http.Client{Transport: &http.Transport{}}
+	if e.tls != nil {
+		client.Transport = &http.Transport{TLSClientConfig: e.tls.Config()}
+	}
+	defer client.CloseIdleConnections()
+	response, err := client.Get(e.member.ClientURL + "/metrics")
 	require.NoError(e.t, err)
 	defer func() { _ = response.Body.Close() }()
-	defer http.DefaultClient.CloseIdleConnections()
 	all := map[string]float64{}
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		if name, value, ok := strings.Cut(lines.Text(), " "); ok {

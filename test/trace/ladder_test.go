@@ -170,36 +170,11 @@ func namedApart(t *testing.T) string {
 // requests.
 func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *proven) int {
 	t.Helper()
-	const clients, each = 4, 100
 	var before disk
 	if p.lacks() == "" {
 		before = e.settled()
 	}
-	asked := make([][]string, clients)
-	ports := map[int]bool{}
-	var all sync.WaitGroup
-	for client := range clients {
-		c := call(t, cluster, e.member, nil)
-		asked[client] = append(asked[client], mixed(t, c, client, 0))
-		ports[c.port] = true
-		all.Go(func() {
-			for n := 1; n < each; n++ {
-				asked[client] = append(asked[client], mixed(t, c, client, n))
-			}
-		})
-	}
-	all.Wait()
-	var told []string
-	waitFor(t, "as many records", func() bool {
-		told = nil
-		for _, r := range e.tracing.Records() {
-			if ports[r.port()] {
-				told = append(told, identity(r.event, r.attrs))
-			}
-		}
-		return len(told) >= clients*each
-	})
-	assert.ElementsMatch(t, slices.Concat(asked...), told)
+	n := e.tracing.mixed(t, cluster, 4, 100, "")
 	if p.lacks() == "" {
 		after := e.settled()
 		missed := misses(t)
@@ -210,7 +185,44 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed; requests are map[error:this kernel has no "+p.lacks())
 		p.Syncs = "no, needs " + p.lacks()
 	}
-	return clients * each
+	return n
+}
+
+// mixed has clients ask a member, each so often, as root if there is a password, and
+// finds the same in the records. It gives how many requests these were.
+func (tr *tracing) mixed(t *testing.T, cluster *localcluster.Cluster, clients, each int, password string) int {
+	t.Helper()
+	asked := make([][]string, clients)
+	ports := map[int]bool{}
+	var all sync.WaitGroup
+	for client := range clients {
+		c := call(t, cluster, cluster.Members()[0], nil)
+		if password != "" {
+			c.is(t, "root", password)
+			asked[client] = append(asked[client], "etcd.request.auth")
+		}
+		asked[client] = append(asked[client], mixed(t, c, client, 0))
+		ports[c.port] = true
+		all.Go(func() {
+			for n := 1; n < each; n++ {
+				asked[client] = append(asked[client], mixed(t, c, client, n))
+			}
+		})
+	}
+	all.Wait()
+	requested := slices.Concat(asked...)
+	var told []string
+	waitFor(t, "as many records", func() bool {
+		told = nil
+		for _, r := range tr.Records() {
+			if ports[r.port()] {
+				told = append(told, identity(r.event, r.attrs))
+			}
+		}
+		return len(told) >= len(requested)
+	})
+	assert.ElementsMatch(t, requested, told)
+	return len(requested)
 }
 
 // proveSigned is about changes, and who made them.

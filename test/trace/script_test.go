@@ -294,15 +294,17 @@ func (s *script) members() {
 	learner := added.Member.ID
 	s.settled()
 	_, _ = cluster.MemberAdd(s.ctx, &pb.MemberAddRequest{PeerURLs: []string{"http://127.0.0.1:9"}})
+	s.settled()
 	_, _ = cluster.MemberPromote(s.ctx, &pb.MemberPromoteRequest{ID: learner})
 	_, _ = cluster.MemberUpdate(s.ctx, &pb.MemberUpdateRequest{ID: learner, PeerURLs: []string{"http://127.0.0.1:19"}})
 	s.settled()
 	_, _ = cluster.MemberRemove(s.ctx, &pb.MemberRemoveRequest{ID: learner})
+	s.settled()
 	_, _ = cluster.MemberRemove(s.ctx, &pb.MemberRemoveRequest{ID: 12345})
 }
 
 // settled writes: raft drops a change of members, and etcd never answers, while the
-// change before has been told but not been put away.
+// change before has been told, or refused, but not been put away.
 func (s *script) settled() {
 	_, err := pb.NewKVClient(s.ClientConn).Put(s.ctx, &pb.PutRequest{Key: []byte("/settled")})
 	require.NoError(s.t, err)
@@ -344,7 +346,7 @@ var givenUp = []answer{
 }
 
 // giveUpAfter is how long a client waits that gives up; etcd has begun by then.
-var giveUpAfter = 120 * time.Millisecond
+var giveUpAfter = 300 * time.Millisecond
 
 func init() {
 	if guest.Inside() {
