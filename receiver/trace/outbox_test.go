@@ -72,7 +72,7 @@ func TestAnOrderlyEndOffersAllThatIsQueuedForTwoSeconds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
-				offers, cancel := lasting(ctx)
+				offers, probesOut, cancel := offering(ctx)
 				defer cancel()
 				var lost int64
 				o := &outbox{queue: make(chan plog.Logs, queueBatches), lost: func(_ string, n int64) { lost += n }}
@@ -83,6 +83,8 @@ func TestAnOrderlyEndOffersAllThatIsQueuedForTwoSeconds(t *testing.T) {
 				}
 				close(o.queue)
 				end()
+				time.Sleep(time.Minute) // taking probes out
+				probesOut()
 				ended := time.Now()
 				o.deliver(offers, func(ctx context.Context, _ plog.Logs) error {
 					if !c.takes {

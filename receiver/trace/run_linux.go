@@ -65,10 +65,11 @@ func (t *Tracer) Open() error {
 const lastOffers = 2 * time.Second
 
 // Run traces until ctx ends, and returns when all probes are out of etcd and what
-// was read is delivered, or could not be within two seconds.
+// was read is delivered, or could not be within two seconds more.
 func (t *Tracer) Run(ctx context.Context) {
-	offers, cancel := lasting(ctx)
+	offers, last, cancel := offering(ctx)
 	defer cancel()
+	t.probesOut = last // with perf's it may take longer than the offers last
 	var delivering sync.WaitGroup
 	for _, deliver := range t.deliver {
 		delivering.Go(func() { deliver(offers) })
@@ -80,14 +81,10 @@ func (t *Tracer) Run(ctx context.Context) {
 	}
 }
 
-// lasting ends lastOffers after ctx.
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastOffers, cancel) })
-	return longer, func() {
-		stop()
-		cancel()
-	}
+// offering does not end with ctx, but lastOffers after last is called.
+func offering(ctx context.Context) (offers context.Context, last func(), cancel context.CancelFunc) {
+	offers, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return offers, func() { time.AfterFunc(lastOffers, cancel) }, cancel
 }
 
 func (t *tracer) close() error {

@@ -86,4 +86,6 @@ type Tracer struct {
 	run     func(context.Context)
 	deliver []func(context.Context) // each in a goroutine of its own
 	close   func() error
+	// Set by Run: called at the end, when all probes are out.
+	probesOut func()
 }

@@ -102,6 +102,7 @@ func (t *tracer) end() {
 			t.takeOut(p)
 		}
 	}
+	t.probesOut()
 	t.drain(time.Now())
 	t.look(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))

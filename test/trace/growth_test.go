@@ -20,12 +20,18 @@ import (
 // connection is served by a goroutine with a fresh, small stack.
 func TestARequestWhoseStackGrowsIsTracedOnce(t *testing.T) {
 	const rounds, clients, each = 4, 250, 2
-	for _, build := range []string{"3.4", "3.5-go1.19", "3.6", "3.7-pie"} {
-		t.Run(build, func(t *testing.T) {
+	for _, on := range []struct {
+		build string
+		perf  bool // as on kernels without uprobe_multi
+	}{{"3.4", false}, {"3.5-go1.19", false}, {"3.6", false}, {"3.6", true}, {"3.7-pie", false}} {
+		build := on.build
+		t.Run(fmt.Sprintf("%s perf %t", build, on.perf), func(t *testing.T) {
 			cluster := harness.Start(t, build, localcluster.Config{})
 			traced := map[string]int{}
 			tr := &tracing{each: func(lr plog.LogRecord) { traced[identify(lr)]++ }}
-			tr.follow(t, cluster, everything(pids(cluster)...), "")
+			settings := everything(pids(cluster)...)
+			settings.PerfUprobes = on.perf
+			tr.follow(t, cluster, settings, "")
 			tr.awaitTraced(t, pids(cluster)...)
 
 			for round := range rounds {
