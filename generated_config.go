@@ -184,7 +184,7 @@ type WatchConfig struct {
 	KubernetesAPIServers []string `mapstructure:"kubernetes_api_servers"`
 	// Where API servers keep their objects (--etcd-prefix). Values of Secrets below them, and below the default ones, never leave the host.
 	KubernetesPrefixes []string `mapstructure:"kubernetes_prefixes"`
-	// API servers whose process is not known, as those on other hosts: common names of their client certificates, IP addresses or networks (10.0.0.0/24). A change of any other client whose process is not known tells `etcd.kubernetes.direct`; so name all of them. With a common name here, a client without certificate is told apart by its operation only. Empty: all are told apart by that only.
+	// API servers whose process is not known, as those on other hosts: common names of their client certificates, IP addresses or networks (10.0.0.0/24). A change of any other client whose process is not known tells `etcd.kubernetes.direct`; so name all of them. With a common name here, a client without certificate is told apart by its operation only, and without one so is a client on loopback. Empty: all are told apart by that only.
 	KubernetesRemoteAPIServers []string `mapstructure:"kubernetes_remote_api_servers,omitempty"`
 	// What follows the gap record when revisions are gone. `resync`: the existing keys that changed in the gap. `snapshot`: every existing key. `skip`: nothing.
 	OnCompaction string `mapstructure:"on_compaction"`

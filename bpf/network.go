@@ -92,9 +92,10 @@ func (n *Network) Forget(pid int) error {
 	var gone []networkEndpoint
 	var at networkEndpoint
 	var tgid uint32
+	of := n.pids.host(pid)
 	all := n.listeners.Iterate()
 	for all.Next(&at, &tgid) {
-		if tgid == n.pids.host(pid) {
+		if tgid == of {
 			gone = append(gone, at)
 		}
 	}

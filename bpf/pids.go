@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"unsafe"
 
@@ -45,7 +46,11 @@ func newPIDs() (*pids, error) {
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{lifecycleProgPidsHere: spec.Programs[lifecycleProgPidsHere]}
 	spec.Maps, spec.Variables = nil, nil
-	loaded, err := ebpf.NewCollection(spec)
+	var loaded *ebpf.Collection
+	err = withMemory(func() (err error) { loaded, err = ebpf.NewCollection(spec); return err })
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, err // of what all programs need
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOtherPIDs, whyNot(err))
 	}

@@ -78,7 +78,7 @@ func Load(o Options) (*Programs, error) {
 		etcdVarSampleBelow: uint32(min(max(o.Sample, 0), 1) * math.MaxUint32),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, fmt.Errorf("constant %s: %w", name, err)
+			return nil, errors.Join(fmt.Errorf("constant %s: %w", name, err), p.pids.Close())
 		}
 	}
 	if !p.multi {
@@ -249,7 +249,11 @@ func (p *Programs) PutProcess(pid int, is Process) error {
 	if err != nil {
 		return err
 	}
-	return p.loaded.Maps[etcdMapProcesses].Put(tgid, &is)
+	err = p.loaded.Maps[etcdMapProcesses].Put(tgid, &is)
+	if err != nil {
+		p.pids.let(pid)
+	}
+	return err
 }
 
 // RemoveProcess makes the programs forget a process and what they counted of it.

@@ -124,8 +124,8 @@ func (w *Window) Tracing(pid int, revision int64) {
 			w.replace(of, revision)
 		}
 	}
+	w.forget() // also what was seen of another one under this PID
 	w.traced[pid] = &seen{from: revision}
-	w.forget()
 }
 
 // replace notes what was seen of a process that has ended, as far as the one that
@@ -225,7 +225,7 @@ func (s *slot) bytes() int {
 func (w *Window) Applied(a *Applied) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if of := w.traced[a.PID]; of != nil && !of.logged && !of.ended {
+	if of := w.traced[a.PID]; of != nil && !of.logged && !of.ended && a.Revision > 0 {
 		of.from, of.logged = a.Revision-1, true
 	}
 	if s := w.slot(a.PID, a.Revision); s != nil && (s.applied == nil || a.Here) {
@@ -387,8 +387,8 @@ func (w *Window) forgotten(revision int64) bool {
 // late tells whether a revision has left the window.
 func (w *Window) late(revision int64) bool { return revision <= w.newest-size }
 
-// Author tells who made a change. Changes of one request share their author, which
-// must stay as it is.
+// Author tells who made a change. The author must stay as it is: changes of one request
+// may share it.
 func (w *Window) Author(c *Change) (*logrecord.Author, Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

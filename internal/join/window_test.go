@@ -210,6 +210,21 @@ func TestAProcessThatEndedIsStillKnownUntilTheNextOne(t *testing.T) {
 	assert.Equal(t, Missed, outcome)
 }
 
+func TestAPIDThatIsUsedAgainInheritsNothing(t *testing.T) {
+	w := traced()
+	w.Served(put("old", "/a"))
+	w.Ended(etcd)
+	w.Tracing(etcd, 20) // restored to before what the other one wrote
+	change := &Change{Revision: 42, Key: []byte("/a")}
+	author, _ := w.Author(change)
+	assert.Nil(t, author, "it is another revision 42")
+	w.Served(put("new", "/a"))
+	w.Applied(entry("put", nil))
+	author, outcome := w.Author(change)
+	require.Equal(t, Joined, outcome)
+	assert.Equal(t, "new", author.User)
+}
+
 func TestAChangeThatWasTracedAndComesTooLateIsLateAlsoAfterRestarts(t *testing.T) {
 	w := NewWindow()
 	seen := func(pid int, revisions ...int64) {

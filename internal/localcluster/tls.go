@@ -113,7 +113,6 @@ func (t *TLS) create(dir string) error {
 		RootCAs:      roots,
 		Certificates: []tls.Certificate{clientPair.certificate()},
 	}
-	t.authority = authority
 	return nil
 }
 

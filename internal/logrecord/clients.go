@@ -55,7 +55,8 @@ func (c *Clients) Add(text string) error {
 }
 
 // exclude tells whether a client is surely none of them. Of one without a common name
-// that is not known if they have names: it may be that it could not be read.
+// that is not known if they have names: it may be that it could not be read. Nor of one
+// on loopback by its address alone: an API server may run beside etcd.
 func (c *Clients) exclude(a *Author) bool {
 	addr := a.Client.Addr().Unmap().WithZone("")
 	switch {
@@ -64,7 +65,7 @@ func (c *Clients) exclude(a *Author) bool {
 	case slices.ContainsFunc(c.networks, func(of netip.Prefix) bool { return of.Contains(addr) }):
 		return false
 	case len(c.subjects) == 0:
-		return true
+		return !addr.IsLoopback()
 	default:
 		return a.Subject != "" && !slices.Contains(c.subjects, a.Subject)
 	}

@@ -235,6 +235,8 @@ func TestWhoIsNoneOfTheRemoteAPIServersPassesThemWhateverHeDoes(t *testing.T) {
 		"its address":                        {nets, from("2001:db8::7", ""), nil},
 		"another network":                    {nets, from("10.0.1.1", ""), true},
 		"another network, whatever the name": {nets, from("10.0.1.1", "apiserver"), true},
+		"on loopback, by networks alone":     {nets, from("127.0.0.1", "eve"), nil},
+		"on loopback, with another name":     {both, from("127.0.0.1", "eve"), true},
 		"another address":                    {nets, from("2001:db8::8", ""), true},
 		"its name from another address":      {both, from("10.0.0.2", "apiserver"), nil},
 		"its address with another name":      {both, from("10.0.0.1", "eve"), nil},

@@ -54,7 +54,7 @@ func (b *Batch) Refused(r *Refused) {
 	r.Process.putClient(attrs)
 
 	s := fmt.Appendf(b.scratch, "%s", r.Client.Addr())
-	if r.Process.PID != 0 {
+	if r.Process != (Process{}) {
 		s = fmt.Appendf(s, " (%s)", r.Process)
 	}
 	s = fmt.Appendf(s, " was refused at the port for %ss", r.From)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Host is where the facts are read: the zero value is this host.
@@ -40,7 +41,8 @@ func (h Host) Explain(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		reasons = h.forbidden()
 	}
-	if h.lockdown() == "confidentiality" { // of which the kernel says EINVAL: it has no such function then
+	// The kernel says EINVAL of it: it does not have the function then.
+	if (len(reasons) > 0 || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) && h.lockdown() == "confidentiality" {
 		reasons = append(reasons, "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity")
 	}
 	if len(reasons) == 0 {
@@ -85,8 +87,8 @@ func (h Host) forbidden() []string {
 		reasons = append(reasons, "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it")
 	}
 	if limit := h.lockedMemory(); len(lacks) == 0 && limit != "" && !have(sysResource) {
-		reasons = append(reasons, "before Linux 5.11 programs of the kernel count as locked memory, of which the collector may have "+limit+
-			" bytes: give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit")
+		reasons = append(reasons, "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have "+limit+
+			" bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit")
 	}
 	return reasons
 }

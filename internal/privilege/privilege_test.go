@@ -52,7 +52,7 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 		"without ptrace":  {host(t, all&^(1<<sysPtrace), 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"only admin":      {host(t, 1<<sysAdmin, 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"seccomp":         {host(t, all, 2, "[none] integrity confidentiality\n"), "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it"},
-		"locked memory":   {before511(host(t, all, 0, "")), "before Linux 5.11 programs of the kernel count as locked memory, of which the collector may have 65536 bytes: give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit"},
+		"locked memory":   {before511(host(t, all, 0, "")), "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have 65536 bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit"},
 		"lockdown":        {host(t, all, 0, "none integrity [confidentiality]\n"), "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity"},
 	} {
 		err := tc.host.Explain(refused)
@@ -70,6 +70,7 @@ func TestLockdownIsNamedWhateverTheKernelSaysOfIt(t *testing.T) {
 func TestWhatIsNoQuestionOfPrivilegesStaysAsItIs(t *testing.T) {
 	assert.NoError(t, Host{}.Explain(nil))
 	other := errors.New("the verifier refuses")
+	assert.Equal(t, other, host(t, 0, 0, "none integrity [confidentiality]").Explain(other))
 	assert.Equal(t, other, host(t, 0, 0, "").Explain(other))
 	unknown := fmt.Errorf("load: %w", syscall.EPERM)
 	assert.Equal(t, unknown, host(t, 1<<bpf|1<<perfmon|1<<sysPtrace, 0, "[none]").Explain(unknown), "nothing is missing that we know of")

@@ -133,12 +133,15 @@ func (t *tracer) classify(c *connection) {
 	c.count(c.Received, c.Sent, uint64(c.Retransmitted), c.told)
 }
 
+// comes tells whether etcd has accepted it, from a client or a member.
+func (c *connection) comes() bool { return c.Role == bpf.RoleAccepted && c.from != fromOther }
+
 // enter has process and peer know of the connection.
 func (c *connection) enter() {
 	if c.peer != nil {
 		c.peer.connections++
 	}
-	if c.from == fromClient {
+	if c.comes() {
 		c.of.accepted[c.Remote] = append(c.of.accepted[c.Remote], c)
 	}
 }
@@ -148,7 +151,7 @@ func (c *connection) leave() {
 	if c.peer != nil {
 		c.peer.connections--
 	}
-	if c.from != fromClient {
+	if !c.comes() {
 		return
 	}
 	left := slices.DeleteFunc(c.of.accepted[c.Remote], func(of *connection) bool { return of == c })

@@ -83,7 +83,8 @@ const (
 	confirm = 3 * time.Second
 	// forget is after which time one is not told again that was told.
 	forget = 10 * time.Second
-	// maxHalfOpen is a bound; the kernel keeps 4096 of a port by default.
+	// maxHalfOpen is a bound, above which they are not counted; the kernel keeps 4096 of a
+	// port by default.
 	maxHalfOpen = 1 << 14
 )
 
@@ -144,10 +145,14 @@ func handshakeReason(r *bpf.Record) string {
 	case bpf.HandshakeCertificate:
 		return logrecord.BadCertificate
 	case bpf.HandshakeNetwork:
-		if text == "remote error" {
+		switch text {
+		case "remote error":
 			return logrecord.RefusedByClient
+		case "local error": // etcd has sent an alert: why, is not told
+			return logrecord.OtherReason
+		default:
+			return brokenOff
 		}
-		return brokenOff
 	case bpf.HandshakeText:
 		switch {
 		case text == "EOF", text == "unexpected EOF":

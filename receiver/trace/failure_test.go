@@ -64,6 +64,7 @@ func TestTheReasonOfAHandshakeIsAWord(t *testing.T) {
 		{bpf.HandshakeCertificate, "", logrecord.BadCertificate},
 		{bpf.HandshakeRecord, "", logrecord.NotTLS},
 		{bpf.HandshakeNetwork, "remote error", logrecord.RefusedByClient},
+		{bpf.HandshakeNetwork, "local error", logrecord.OtherReason}, // OpenSSL's clients refuse etcd in plain text under TLS 1.3
 		{bpf.HandshakeNetwork, "read", brokenOff},
 		{bpf.HandshakeText, "EOF", brokenOff},
 		{bpf.HandshakeText, "tls: no cipher suite supported by both client and server", logrecord.OtherReason},

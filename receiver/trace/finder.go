@@ -137,6 +137,30 @@ func (f *finder) set(err *error, to *uint16, name, path string) {
 	}
 }
 
+// setKind is set for a field that must be of one of these kinds: another one means
+// something else under the same name.
+func (f *finder) setKind(err *error, to *uint16, name, path string, kinds ...reflect.Kind) {
+	if t := f.typeOf(err, name); t != nil {
+		*to, _, *err = f.fieldOf(t, path, kinds)
+	}
+}
+
+// fieldOf is the offset and the size of a field, if it is of one of these kinds.
+func (f *finder) fieldOf(t *gobinary.Type, path string, kinds []reflect.Kind) (offset uint16, size uint8, err error) {
+	if offset, err = f.field(t, path); err != nil {
+		return 0, 0, err
+	}
+	field, _ := t.Field(path)
+	of, err := f.file.TypeAt(field.Type)
+	if err == nil && !slices.Contains(kinds, of.Kind) {
+		err = fmt.Errorf("%s of %s is a %s", path, t.Name, of.Kind)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return offset, uint8(of.Size), nil
+}
+
 // typeOf is a type by name; the first error is noted.
 func (f *finder) typeOf(err *error, name string) (t *gobinary.Type) {
 	if *err == nil {
@@ -152,25 +176,18 @@ func (f *finder) part(o *operation, t *gobinary.Type, path string, kinds ...refl
 	if t == nil || path == "" {
 		return bpf.None, 0
 	}
-	offset, err := f.field(t, path)
+	offset, size, err := f.fieldOf(t, path, kinds)
 	if err != nil {
 		f.lack(path+" of "+o.name, err)
 		return bpf.None, 0
 	}
-	field, _ := t.Field(path)
-	of, err := f.file.TypeAt(field.Type)
-	if err == nil && !slices.Contains(kinds, of.Kind) {
-		err = fmt.Errorf("%s of %s is a %s", path, t.Name, of.Kind)
-	}
-	if err != nil {
-		f.lack(path+" of "+o.name, err)
-		return bpf.None, 0
-	}
-	return offset, uint8(of.Size)
+	return offset, size
 }
 
-// The kinds of fields that are read as text, as a number, and as how many.
+// The kinds of fields that are read as text, as a number, as one of eight bytes, and as
+// how many.
 var (
+	words   = []reflect.Kind{reflect.Int64, reflect.Uint64}
 	texts   = []reflect.Kind{reflect.Slice, reflect.String}
 	numbers = []reflect.Kind{reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64}
 	counts  = append([]reflect.Kind{reflect.Slice}, numbers...)

@@ -242,30 +242,32 @@ const textSize = 16
 func (f *finder) transactions() {
 	b := &f.x.binary
 	var err error
-	f.set(&err, &b.TxnSuccess, "etcdserverpb.TxnRequest", "Success")
-	f.set(&err, &b.TxnFailure, "etcdserverpb.TxnRequest", "Failure")
-	f.set(&err, &b.TxnSucceeded, "etcdserverpb.TxnResponse", "Succeeded")
-	f.set(&err, &b.TxnResponses, "etcdserverpb.TxnResponse", "Responses")
-	f.set(&err, &b.ResponseOp, "etcdserverpb.ResponseOp", "Response")
-	f.set(&err, &b.Deleted, "etcdserverpb.DeleteRangeResponse", "Deleted")
-	f.set(&err, &b.Operation, "etcdserverpb.RequestOp", "Request")
-	at := func(name, path string) (offset uint16) {
-		f.set(&err, &offset, name, path)
+	f.setKind(&err, &b.TxnSuccess, "etcdserverpb.TxnRequest", "Success", reflect.Slice)
+	f.setKind(&err, &b.TxnFailure, "etcdserverpb.TxnRequest", "Failure", reflect.Slice)
+	f.setKind(&err, &b.TxnSucceeded, "etcdserverpb.TxnResponse", "Succeeded", reflect.Bool)
+	f.setKind(&err, &b.TxnResponses, "etcdserverpb.TxnResponse", "Responses", reflect.Slice)
+	f.setKind(&err, &b.ResponseOp, "etcdserverpb.ResponseOp", "Response", reflect.Interface)
+	f.setKind(&err, &b.Deleted, "etcdserverpb.DeleteRangeResponse", "Deleted", words...)
+	f.setKind(&err, &b.Operation, "etcdserverpb.RequestOp", "Request", reflect.Interface)
+	text := func(name, path string) (offset uint16) {
+		f.setKind(&err, &offset, name, path, texts...)
 		return offset
 	}
+	var lease uint16
+	f.setKind(&err, &lease, "etcdserverpb.PutRequest", "Lease", words...)
 	inner := map[string]bpf.Operation{
 		"Put": {
-			Code: 1, Key: at("etcdserverpb.PutRequest", "Key"), KeySize: textSize,
-			Value: at("etcdserverpb.PutRequest", "Value"), ValueSize: textSize,
-			Number: at("etcdserverpb.PutRequest", "Lease"), NumberSize: 8,
+			Code: 1, Key: text("etcdserverpb.PutRequest", "Key"), KeySize: textSize,
+			Value: text("etcdserverpb.PutRequest", "Value"), ValueSize: textSize,
+			Number: lease, NumberSize: 8,
 		},
 		"Range": {
-			Code: 2, Key: at("etcdserverpb.RangeRequest", "Key"), KeySize: textSize,
-			End: at("etcdserverpb.RangeRequest", "RangeEnd"), EndSize: textSize,
+			Code: 2, Key: text("etcdserverpb.RangeRequest", "Key"), KeySize: textSize,
+			End: text("etcdserverpb.RangeRequest", "RangeEnd"), EndSize: textSize,
 		},
 		"DeleteRange": {
-			Code: 3, Key: at("etcdserverpb.DeleteRangeRequest", "Key"), KeySize: textSize,
-			End: at("etcdserverpb.DeleteRangeRequest", "RangeEnd"), EndSize: textSize,
+			Code: 3, Key: text("etcdserverpb.DeleteRangeRequest", "Key"), KeySize: textSize,
+			End: text("etcdserverpb.DeleteRangeRequest", "RangeEnd"), EndSize: textSize,
 			AnswerSize: 8,
 		},
 		"Txn": {Code: 4},
@@ -324,7 +326,9 @@ func (f *finder) streams(emits func(*operation) bool) {
 		}
 		var request *gobinary.Type
 		if o.request != "" {
-			request, _ = f.file.Type(o.request)
+			if request, err = f.file.Type(o.request); err != nil {
+				f.lack("request of "+o.name, err)
+			}
 		}
 		f.x.operations[bpf.OperationKey{Type: at.kind}] = f.operation(o, uint8(len(unary)+i+1), request, emits(o))
 	}
@@ -387,16 +391,16 @@ func (f *finder) applied() {
 			}
 			b.EntryWrapped = 1
 		}
-		f.set(&err, &b.EntryHeader, "etcdserverpb.InternalRaftRequest", "Header")
-		f.set(&err, &b.EntryPut, "etcdserverpb.InternalRaftRequest", "Put")
-		f.set(&err, &b.EntryDelete, "etcdserverpb.InternalRaftRequest", "DeleteRange")
-		f.set(&err, &b.EntryTxn, "etcdserverpb.InternalRaftRequest", "Txn")
-		f.set(&err, &b.EntryRevoke, "etcdserverpb.InternalRaftRequest", "LeaseRevoke")
-		f.set(&err, &b.EntryGrant, "etcdserverpb.InternalRaftRequest", "LeaseGrant")
-		f.set(&err, &b.HeaderId, "etcdserverpb.RequestHeader", "ID")
-		f.set(&err, &b.HeaderUser, "etcdserverpb.RequestHeader", "Username")
-		f.set(&err, &b.RevokeId, "etcdserverpb.LeaseRevokeRequest", "ID")
-		f.set(&err, &b.GrantId, "etcdserverpb.LeaseGrantRequest", "ID")
+		f.setKind(&err, &b.EntryHeader, "etcdserverpb.InternalRaftRequest", "Header", reflect.Pointer)
+		f.setKind(&err, &b.EntryPut, "etcdserverpb.InternalRaftRequest", "Put", reflect.Pointer)
+		f.setKind(&err, &b.EntryDelete, "etcdserverpb.InternalRaftRequest", "DeleteRange", reflect.Pointer)
+		f.setKind(&err, &b.EntryTxn, "etcdserverpb.InternalRaftRequest", "Txn", reflect.Pointer)
+		f.setKind(&err, &b.EntryRevoke, "etcdserverpb.InternalRaftRequest", "LeaseRevoke", reflect.Pointer)
+		f.setKind(&err, &b.EntryGrant, "etcdserverpb.InternalRaftRequest", "LeaseGrant", reflect.Pointer)
+		f.setKind(&err, &b.HeaderId, "etcdserverpb.RequestHeader", "ID", words...)
+		f.setKind(&err, &b.HeaderUser, "etcdserverpb.RequestHeader", "Username", reflect.String)
+		f.setKind(&err, &b.RevokeId, "etcdserverpb.LeaseRevokeRequest", "ID", words...)
+		f.setKind(&err, &b.GrantId, "etcdserverpb.LeaseGrantRequest", "ID", words...)
 		if err != nil {
 			return err
 		}

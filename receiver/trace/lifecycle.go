@@ -46,8 +46,8 @@ func (t *tracer) live(ctx context.Context) {
 	told := t.lived
 	t.lived = t.lived[:0]
 	if slices.ContainsFunc(told, func(l lived) bool { return l.kind == bpf.KindExec }) {
-		if err := t.programs.RenewPIDs(); err != nil {
-			t.Logger.Warn("ids of processes cannot be read", zap.Error(err))
+		if err := t.programs.RenewPIDs(); err != nil { // the next rescan sees them
+			t.Logger.Debug("ids of processes cannot be read", zap.Error(err))
 		}
 	}
 	for _, l := range told {

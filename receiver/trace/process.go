@@ -50,7 +50,7 @@ type process struct {
 	peers    map[uint64]*peer                 // by id
 	clients  *clients                         // nil if none are counted by name
 	neverUp  map[failure]uint64               // those that failed
-	accepted map[netip.AddrPort][]*connection // those of clients that are open, by the client's end
+	accepted map[netip.AddrPort][]*connection // that are open, by the end of who dialled
 	looked   bool                             // those that were there before are known
 
 	// After a self-check that failed: when the next one is due. The probes stay in

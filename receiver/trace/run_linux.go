@@ -69,12 +69,11 @@ const lastOffers = 2 * time.Second
 func (t *Tracer) Run(ctx context.Context) {
 	offers, last, cancel := offering(ctx)
 	defer cancel()
-	t.probesOut = last // with perf's it may take longer than the offers last
 	var delivering sync.WaitGroup
 	for _, deliver := range t.deliver {
 		delivering.Go(func() { deliver(offers) })
 	}
-	t.run(ctx)
+	t.run(ctx, last)
 	delivering.Wait()
 	if err := t.close(); err != nil {
 		t.Logger.Warn("closing the programs in the kernel", zap.Error(err))

@@ -18,4 +18,4 @@ func (t *Tracer) Open() error {
 }
 
 // Run is not called where Open fails.
-func (t *Tracer) Run(ctx context.Context) { t.run(ctx) }
+func (t *Tracer) Run(ctx context.Context) { t.run(ctx, func() {}) }

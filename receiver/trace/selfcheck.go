@@ -163,11 +163,14 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	}
 	t.followWrites(p)
 	t.drain(time.Now())
-	p.is.StartNano, p.is.Checked, p.verified, p.since = nano, 1, true, time.Now()
+	p.is.StartNano, p.is.Checked = nano, 1
 	if err := t.programs.PutProcess(p.PID, p.is); err != nil {
-		t.Logger.Error("telling the programs about a process", zap.Error(err))
+		p.is.Checked = 0
+		t.detach(p)
+		t.refuse(p, fmt.Errorf("tell the programs about it: %w", err))
 		return
 	}
+	p.verified, p.since = true, time.Now()
 	t.followFiles(p)
 	t.followConnections(p, c.members)
 	t.tieWrites(p, c.answers)
@@ -178,10 +181,10 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	t.Report(p.PID, nil)
 }
 
-var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown")
+var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown; changes and status are not affected, and a report of it is welcome")
 
 // errMisread has more to say each time: revisions and times.
-var errMisread = errors.New("requests of our own were read from it in another way than they were: this build of etcd is unknown")
+var errMisread = errors.New("requests of our own were read from it in another way than they were: this build of etcd is unknown; changes and status are not affected, and a report of it is welcome")
 
 var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
 

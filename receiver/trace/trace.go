@@ -83,9 +83,7 @@ type Tracer struct {
 	Report func(pid int, err error)
 
 	// Set by Open:
-	run     func(context.Context)
+	run     func(ctx context.Context, probesOut func())
 	deliver []func(context.Context) // each in a goroutine of its own
 	close   func() error
-	// Set by Run: called at the end, when all probes are out.
-	probesOut func()
 }

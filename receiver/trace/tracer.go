@@ -57,8 +57,10 @@ type found struct {
 	err error
 }
 
-func (t *tracer) run(ctx context.Context) {
-	defer t.end()
+// run traces until ctx ends. It calls probesOut then, which with perf's may take longer
+// than what is left is offered.
+func (t *tracer) run(ctx context.Context, probesOut func()) {
+	defer t.end(probesOut)
 	drain := time.NewTicker(drainEvery)
 	defer drain.Stop()
 	rescan := time.NewTicker(t.Rescan)
@@ -96,13 +98,13 @@ func (t *tracer) run(ctx context.Context) {
 }
 
 // end takes all probes out, then reads what is still in the ring.
-func (t *tracer) end() {
+func (t *tracer) end(probesOut func()) {
 	for _, p := range t.processes {
 		if p.attachment != nil {
 			t.takeOut(p)
 		}
 	}
-	t.probesOut()
+	probesOut()
 	t.drain(time.Now())
 	t.look(time.Now())
 	t.assembler.sweep(time.Now().Add(2 * patience))

@@ -34,7 +34,7 @@ func loaded(t *testing.T) *tracer {
 	tr := &tracer{
 		Tracer: &Tracer{
 			Format: &logrecord.Format{}, Resource: &resource.Builder{}, Logger: zap.NewNop(),
-			Lost: func(string, int64) {}, Report: func(int, error) {}, probesOut: func() {},
+			Lost: func(string, int64) {}, Report: func(int, error) {},
 		},
 		programs: programs, processes: map[int]*process{}, checking: map[int]*check{},
 		metrics: make(chan pmetric.Metrics, 1), gone: pmetric.NewMetrics(),
@@ -70,7 +70,7 @@ func TestTheLastMetricsAreOfferedAfterThoseThatWait(t *testing.T) {
 	for _, d := range p.failures {
 		d.count[0]++ // after the last collection interval
 	}
-	go tr.end()
+	go tr.end(func() {})
 	assert.Equal(t, uint64(3), failures(<-tr.metrics))
 	assert.Equal(t, uint64(4), failures(<-tr.metrics))
 	_, more := <-tr.metrics

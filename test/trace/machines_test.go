@@ -56,7 +56,7 @@ func TestALimitOfLockedMemoryIsNamedOnKernelsThatCountProgramsAsSuch(t *testing.
 	var uname unix.Utsname
 	require.NoError(t, unix.Uname(&uname))
 	if strings.HasPrefix(unix.ByteSliceToString(uname.Release[:]), "5.10.") {
-		assert.Contains(t, seen.Failure, "before Linux 5.11 programs of the kernel count as locked memory, of which the collector may have 65536 bytes: give it CAP_SYS_RESOURCE")
+		assert.Contains(t, seen.Failure, "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have 65536 bytes: if that is why, give it CAP_SYS_RESOURCE")
 		t.Log("says:", seen.Failure)
 		return
 	}
