@@ -181,10 +181,10 @@ func (t *tracer) judge(ctx context.Context, c *checked) {
 	t.Report(p.PID, nil)
 }
 
-var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown; changes and status are not affected, and a report of it is welcome")
+var errNotSeen = errors.New("requests to its own client URL were answered, but not seen in it: this build of etcd is unknown")
 
 // errMisread has more to say each time: revisions and times.
-var errMisread = errors.New("requests of our own were read from it in another way than they were: this build of etcd is unknown; changes and status are not affected, and a report of it is welcome")
+var errMisread = errors.New("requests of our own were read from it in another way than they were: this build of etcd is unknown")
 
 var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
 
