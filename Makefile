@@ -14,8 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # A checkout that is no plain clone has no version that Go could stamp.
 export GOFLAGS ?= -buildvcs=false
 
-# Options: make run FOR=30s MEMBERS=5 KEEP=1; make fuzz FUZZTIME=1m; make soak SOAK=2h; make test-kernels KERNELS=6.1-arm64 UPDATE=1;
-# make test-compat ETCDS="3.4 3.5.0-go1.16" UPDATE=1.
+# The options that `make help` names. UPDATE=1 writes the table anew that the target compares with.
 FOR ?= 0
 MEMBERS ?= 3
 KEEP ?=
@@ -56,8 +55,9 @@ step = @echo "[$(1)] $(2)"; $(if $(3),$(MAKE) -s $(3))
 .PHONY: help
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z][a-z-]*:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
-	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m; soak SOAK=2h"
+	  /^[a-z][a-z0-9-]*:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
+	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m; soak SOAK=2h;"
+	@echo '         test-kernels KERNELS="5.10-amd64 6.12-arm64" UPDATE=1; test-compat ETCDS="3.4 3.6.0" UPDATE=1'
 
 .PHONY: run
 run: ## Start an etcd cluster, a workload and the collector, and show what it sees (FOR=30s, else until Ctrl-C).
@@ -102,7 +102,7 @@ test: ## Run all tests, with real etcds of every supported minor and the race de
 	  "$(CURDIR)/tools/patiently.sh" "real clusters, a quarter of an hour" env $(TEST_ENV) go test -count=1 -timeout 40m $$race ./...
 
 .PHONY: test-kernels
-test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu (KERNELS="5.10-amd64 6.12-arm64").
+test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu.
 	$(call step,1/4,qemu and kernels)
 	@tools/need-qemu.sh
 	@tools/fetch-kernel.sh .cache/kernels $(KERNELS)
@@ -115,10 +115,11 @@ test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu 
 	  go test -count=1 -timeout 30m -v ./kernels $(if $(UPDATE),-update)
 
 .PHONY: test-compat
-test-compat: ## Trace each build of etcd that users may run (17 builds, some minutes each the first time; ETCDS="3.4 3.6.0").
+test-compat: ## Trace each build of etcd that users may run (17, a minute or two each to build the first time).
+	@[ "$$(id -u)" = 0 ] || { echo "!! make test-compat needs root: it puts programs into the kernel" >&2; exit 1; }
 	$(call step,1/3,etcd $(ETCDS) and some that have changed)
 	@tools/etcd/fetch-3.4.sh .cache/etcd/3.4
-	@tools/race-flag.sh >/dev/null # a build with cgo needs a C compiler too
+	@tools/need-cc.sh
 	@$(MAKE) -s $(patsubst %,.cache/etcd/%/etcd,$(filter-out 3.4,$(ETCDS)) $(filter %-arm64 changed-%,$(ETCD_MATRIX)))
 	$(call step,2/3,what the probes need is in each)
 	@env $(TEST_ENV) go test -count=1 ./receiver/trace -run 'TestEveryBuildOfEtcdHasAllThatTheProbesNeed|TestAFieldOfAnotherKind'
@@ -211,8 +212,12 @@ $(ETCDS_OF_MINORS): .cache/etcd/%/etcd: tools/etcd/%/go.mod tools/etcd/%/go.sum
 	  env CGO_ENABLED=0 go -C tools/etcd/$* build -trimpath -ldflags "-s -w" -o ../../../$(@D)/ tool
 	@mv $(@D)/server $@
 
-# Not made again when other lines of the table change: to build one anew, remove it.
-$(ETCDS_BUILT): .cache/etcd/%/etcd: | tools/etcd/matrix
+# The line of a build in the table, which is newer than the build only if it has changed since.
+$(ETCD_MATRIX:%=.cache/etcd/%/line): .cache/etcd/%/line: tools/etcd/matrix
+	@mkdir -p $(@D); line=$$(grep '^$* ' $<); if [ ! -e $@ ]; then echo "$$line" >$@; touch -d @0 $@; fi; \
+	  [ "$$line" = "$$(<$@)" ] || echo "$$line" >$@
+
+$(ETCDS_BUILT): .cache/etcd/%/etcd: .cache/etcd/%/line
 	@tools/patiently.sh "building etcd $* from the Go module proxy (a minute or two the first time)" tools/etcd/build.sh $* $@
 
 $(VICTORIA_LOGS): tools/victorialogs/go.mod tools/victorialogs/go.sum

@@ -4,7 +4,8 @@
 #
 # fetch-kernel.sh FOLDER KERNEL...: puts Debian's cloud kernels of series and architectures such as 5.10-amd64 or
 # newest-arm64 into FOLDER/KERNEL, as vmlinuz, modules and version. apt looks for them with a state of its own below FOLDER, so
-# nothing of this host changes, and needs no right of root. What the archive has no more is one line, and left out.
+# nothing of this host changes, and needs no right of root. What the archive has no more is one line, and left out; a kernel
+# that is there stays until a newer one is complete.
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
@@ -53,14 +54,15 @@ fetch() { # kernel
     unpack "$other" "$tree"
   done
   image=$(find "$tree" -type f -name 'vmlinuz*' | head -1)
-  rm -rf "${folder:?}/$1"
   # What the machine needs for a disk with an ext4.
-  mkdir -p "$folder/$1/modules"
+  mkdir -p "$tree/new/modules"
   find "$tree" -type f -regextype posix-extended -regex '.*/(ext4|jbd2|mbcache|crc16|crc32(c[a-z_-]*|_generic)?|libcrc32c|virtio(_(ring|pci[a-z_]*|mmio|blk))?)\.ko(\.xz)?' \
-    -exec mv -t "$folder/$1/modules" {} +
-  find "$folder/$1/modules" -name '*.xz' -exec xz -d {} +
-  mv "$image" "$folder/$1/vmlinuz"
-  echo "${package#linux-image-}" >"$folder/$1/version"
+    -exec mv -t "$tree/new/modules" {} +
+  find "$tree/new/modules" -name '*.xz' -exec xz -d {} +
+  mv "$image" "$tree/new/vmlinuz"
+  echo "${package#linux-image-}" >"$tree/new/version"
+  rm -rf "${folder:?}/$1"
+  mv "$tree/new" "$folder/$1"
 }
 
 for kernel; do

@@ -2,8 +2,8 @@
 # Copyright The etcdreceiver Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the program ip, for the tests that cut a network: as root on Debian. Elsewhere these tests say that they are
-# skipped, and why.
+# Installs the programs ip and ss, for the tests that make networks and cut them: as root on Debian. Elsewhere these tests
+# say that they are skipped, and why; in CI they fail.
 set -euo pipefail
 if command -v ip >/dev/null || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   exit 0

@@ -24,19 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func needRoot(t *testing.T) {
-	t.Helper()
-	switch {
-	case os.Geteuid() == 0:
-	case os.Getenv("CI") != "":
-		t.Fatal("CI must skip nothing: programs in the kernel need root here")
-	default:
-		t.Skip("NOT PROVEN: programs in the kernel need root here")
-	}
-}
-
 func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	asked := questions(t)
 	b := startBackend(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4", "--strict-reconfig-check=false"}})

@@ -6,7 +6,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -56,7 +55,7 @@ func startHosts(t *testing.T, b *backend) (*scene, []*host) {
 	for _, m := range cluster.Members() {
 		require.NoError(t, m.Kill())
 		program := filepath.Join(programs, programOf(m))
-		copyFile(t, harness.Binary(t, "3.6"), program)
+		harness.Install(t, harness.Binary(t, "3.6"), program)
 		m.SetBinary(program)
 	}
 	require.NoError(t, cluster.Restart(t.Context(), cluster.Members()...))
@@ -85,18 +84,6 @@ service: {telemetry: {metrics: {level: none}}} # one port for all three
 }
 
 func programOf(m *localcluster.Member) string { return "audited-" + m.Name }
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	source, err := os.Open(from)
-	require.NoError(t, err)
-	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	require.NoError(t, err)
-	_, err = io.Copy(target, source)
-	require.NoError(t, err)
-	require.NoError(t, target.Close())
-}
 
 // writers are two people at each member, who write until they are stopped. A key says who
 // wrote it and through which member.
@@ -134,6 +121,7 @@ func startWriters(s *scene, prefix string) *writers {
 			})
 		}
 	}
+	s.t.Cleanup(w.end)
 	return w
 }
 
@@ -345,7 +333,7 @@ func (s *scene) judge(b *backend, run string, hosts []*host, victim *host) {
 }
 
 func TestOfThreeCollectorsOneMayDieAndSoMayAMember(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	b := startBackend(t)
 	s, hosts := startHosts(t, b)
 	all := []int{0, 1, 2}

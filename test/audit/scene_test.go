@@ -200,6 +200,7 @@ func (s *scene) connectWithoutCertificate(address string, member int) {
 	from := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}, Config: how}
 	c, err := from.DialContext(s.t.Context(), "tcp", strings.TrimPrefix(s.cluster.Members()[member].ClientURL, "https://"))
 	if err == nil { // with TLS 1.3 a client is ready before etcd has seen what it shows
+		s.must(c.SetDeadline(time.Now().Add(patience)))
 		_, err = c.Read(make([]byte, 1))
 		s.must(c.Close())
 	}

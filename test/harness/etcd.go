@@ -17,8 +17,8 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 )
 
-// Versions are the etcd minors that are supported. Every test of the matrix runs
-// on each.
+// Versions are the etcd minors that are supported. What depends on the server
+// is tested on each.
 var Versions = []string{"3.4", "3.5", "3.6", "3.7"}
 
 // EachVersion runs a test on every etcd minor.

@@ -51,7 +51,7 @@ func boot(t *testing.T, k kernel, settings, tests string) string {
 		"-drive", "if=virtio,format=raw,cache=unsafe,file="+disk(t),
 		"-kernel", filepath.Join(k.folder, "vmlinuz"), "-initrd", initramfs(t, k, filepath.Join(cache(), "trace-"+k.arch+".test")),
 		// What follows -- are the arguments of /init.
-		"-append", fmt.Sprintf("%s %s reboot=t panic=-1 oops=panic loglevel=4 -- -test.run=%s -test.v -test.timeout=10m", commandLines[k.arch], settings, tests))...)
+		"-append", fmt.Sprintf("%s %s reboot=t panic=-1 oops=panic loglevel=4 -- -test.run=%s -test.v -test.timeout=9m", commandLines[k.arch], settings, tests))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -7,7 +7,6 @@
 package secrets
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -23,16 +22,5 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for began := time.Now(); !done(); time.Sleep(50 * time.Millisecond) {
 		require.Less(t, time.Since(began), patience, "waited in vain for: %s", what)
-	}
-}
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	switch {
-	case os.Geteuid() == 0:
-	case os.Getenv("CI") != "":
-		t.Fatal("CI must skip nothing: programs in the kernel need root here")
-	default:
-		t.Skip("NOT PROVEN: programs in the kernel need root here")
 	}
 }

@@ -31,7 +31,7 @@ var collectors = []struct {
 }
 
 func TestNothingThatIsSecretLeavesByAnyWay(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	harness.Distribution(t)
 	for _, etcd := range []struct{ version, tokens string }{{"3.4", "simple"}, {"3.5", "simple"}, {"3.6", "jwt"}, {"3.7", "simple"}} {
 		t.Run(etcd.version+" "+etcd.tokens, func(t *testing.T) { search(t, etcd.version, etcd.tokens) })

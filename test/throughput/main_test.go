@@ -30,9 +30,6 @@ func TestMain(m *testing.M) {
 	if os.Getenv(sinkRole) != "" {
 		os.Exit(runSink(os.Stdin, os.Stdout))
 	}
-	if of := os.Getenv(startupRole); of != "" {
-		os.Exit(runStartup(of, os.Stdout))
-	}
 	flag.Parse()
 	// A measurement has a length of its own.
 	if err := flag.Set("test.benchtime", "1x"); err != nil {

@@ -88,7 +88,7 @@ func startAgent(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Mem
 
 func startAgentWith(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Member, password string, ring int) *agent {
 	t.Helper()
-	needRoot(t)
+	harness.NeedRoot(t)
 	config := fmt.Sprintf(`
 endpoints: [%s]
 discover_members: false
@@ -241,7 +241,7 @@ func authorWrites(t *testing.T) int {
 }
 
 func TestEachChangeIsToldOnceByTheAgentOfTheMemberThatServedItWithItsTrueAuthor(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	for _, build := range builds {
 		t.Run(build, func(t *testing.T) {
 			if build == "3.6" {

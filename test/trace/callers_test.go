@@ -39,7 +39,7 @@ func dialAsThread(t *testing.T, address string) {
 }
 
 func TestTheKernelTellsACallerByItsProcessAndItsEndByTheSameSocket(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{})
 	m := cluster.Members()[0]
 	u, err := url.Parse(m.ClientURL)

@@ -20,7 +20,7 @@ import (
 // might be.
 
 func TestAnEtcdWhoseFieldsHaveMovedIsTracedAsAnyOther(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	etcds(t)
 	newProof().compare(t, cell{build: "changed-moved", auth: true})
 }
@@ -28,7 +28,7 @@ func TestAnEtcdWhoseFieldsHaveMovedIsTracedAsAnyOther(t *testing.T) {
 // What would be read wrongly if it were believed is not believed: one line says why,
 // nothing is told of a request, and what the client's API tells goes on.
 func TestAnEtcdThatWouldBeReadWronglyIsRefused(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	etcds(t)
 	const misread = "requests of our own were read from it in another way than they were: this build of etcd is unknown: "
 	for build, why := range map[string]string{
@@ -85,7 +85,7 @@ ebpf: {mode: auto, events: {mode: all}, processes: {pids: [%d], rescan: 100ms}}
 // A function that is called otherwise is not guessed: what it would have told is named,
 // and the rest is told.
 func TestWhatAnEtcdDoesNotHaveIsNamedAndTheRestIsTold(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	etcds(t)
 	p, how := newProof(), cell{build: "changed-names"}
 	cluster := harness.Start(t, how.build, localcluster.Config{ExtraArgs: []string{"--bcrypt-cost=4"}})

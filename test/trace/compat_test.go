@@ -79,7 +79,7 @@ var streamed = []string{"watch_create", "watch_cancel", "watch_close", "lease_ke
 // auth: the records are those of the requests and no others, field by field. The table
 // has a yes for what was equal everywhere, and else the reason that the receiver gave.
 func TestEveryBuildOfEtcdIsTracedAsTheTableSays(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	p := newProof()
 	var rows []string
 	for _, build := range etcds(t) {

@@ -53,7 +53,7 @@ func startContained(t *testing.T) (endpoint string, pid int) {
 }
 
 func TestAnEtcdInAContainerIsFoundAndTracedFromTheHost(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	proveContained(t)
 }
 

@@ -21,7 +21,7 @@ import (
 // A client of another host is one whose process is not known: here because connections
 // are not followed.
 func TestARemoteClientThatIsNoAPIServerIsToldWhateverItDoes(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{TLS: true})
 	m, files := cluster.Members()[0], cluster.TLS()
 	run := func(name, remote string) *harness.Receiver {

@@ -287,7 +287,7 @@ func memoryDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "syncs-")
 	if err != nil {
-		notHere(t, "no tmpfs: "+err.Error())
+		harness.NotHere(t, "no tmpfs: "+err.Error())
 	}
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir

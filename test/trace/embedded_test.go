@@ -20,7 +20,7 @@ import (
 // Its name and its command line say nothing of etcd. The cluster lends its ports,
 // which the tracer's endpoints are.
 func TestAProgramThatEmbedsEtcdIsTracedByItsPath(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	program := filepath.Join(t.TempDir(), "k3s")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./embedder").CombinedOutput()
 	require.NoError(t, err, "%s", out)

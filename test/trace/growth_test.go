@@ -24,8 +24,11 @@ func TestARequestWhoseStackGrowsIsTracedOnce(t *testing.T) {
 		build string
 		perf  bool // as on kernels without uprobe_multi
 	}{{"3.4", false}, {"3.5-go1.19", false}, {"3.6", false}, {"3.6", true}, {"3.7-pie", false}} {
-		build := on.build
-		t.Run(fmt.Sprintf("%s perf %t", build, on.perf), func(t *testing.T) {
+		build, name := on.build, on.build
+		if on.perf {
+			name += " by perf"
+		}
+		t.Run(name, func(t *testing.T) {
 			cluster := harness.Start(t, build, localcluster.Config{})
 			traced := map[string]int{}
 			tr := &tracing{each: func(lr plog.LogRecord) { traced[identify(lr)]++ }}

@@ -30,6 +30,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
 	"github.com/etcdreceiver/etcdreceiver/internal/resource"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
 	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
@@ -52,22 +53,6 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for began := time.Now(); !done(); time.Sleep(10 * time.Millisecond) {
 		require.Less(t, time.Since(began), patience, "waited in vain for: %s", what)
-	}
-}
-
-// notHere skips what this machine cannot show. CI must skip nothing.
-func notHere(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal("CI must skip nothing: " + why)
-	}
-	t.Skip("NOT PROVEN: " + why)
-}
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		notHere(t, "programs in the kernel need root here")
 	}
 }
 
@@ -125,7 +110,7 @@ func (tr *tracing) follow(t *testing.T, cluster *localcluster.Cluster, settings 
 // followAt traces what a client leads to.
 func (tr *tracing) followAt(t *testing.T, client *etcdclient.Cluster, settings trace.Settings) *tracing {
 	t.Helper()
-	needRoot(t)
+	harness.NeedRoot(t)
 	core, log := observer.New(zap.InfoLevel)
 	tr.Log, tr.lost, tr.state, tr.metrics = log, map[string]int64{}, map[int]error{}, pmetric.NewMetrics()
 	tracer := &trace.Tracer{
@@ -141,7 +126,7 @@ func (tr *tracing) followAt(t *testing.T, client *etcdclient.Cluster, settings t
 	}
 	if err := tracer.Open(); err != nil {
 		require.NotErrorIs(t, err, os.ErrPermission)
-		notHere(t, err.Error())
+		harness.NotHere(t, err.Error())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -52,7 +52,7 @@ const withoutBTF = "TRACE_WITHOUT_BTF"
 
 // A kernel may lack what this one has. test/kernels runs this test on other ones.
 func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	if os.Getenv(withoutBTF) != "" {
 		require.NoError(t, unix.Mount("none", "/sys/kernel/btf", "tmpfs", 0, "")) // in our own mounts
 		proveRung(t, &proven{Rung: "without BTF"}, everything())
@@ -109,7 +109,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	if !p.RingBuffer {
 		settings.Rescan = 200 * time.Millisecond
 	}
-	program := namedApart(t)
+	program := namedApart(t, "3.6")
 	settings.Names = []string{filepath.Base(program)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -118,7 +118,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	tr := (&tracing{window: join.NewWindow()}).follow(t, cluster, settings, "")
 	tr.awaitTraced(t, pids(cluster)...)
-	p.Uprobes = probesBy(t)
+	p.Uprobes = p.probesBy(t)
 
 	e := &syncingEtcd{t: t, member: cluster.Members()[0], tracing: tr}
 	n := proveMixed(t, e, cluster, p)
@@ -157,12 +157,10 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 }
 
 // namedApart is an etcd under a name that no other on this host has.
-func namedApart(t *testing.T) string {
+func namedApart(t *testing.T, build string) string {
 	t.Helper()
-	program, err := os.ReadFile(harness.Binary(t, "3.6"))
-	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), fmt.Sprintf("etcd-of-%d", os.Getpid()))
-	require.NoError(t, os.WriteFile(path, program, 0o755))
+	harness.Install(t, harness.Binary(t, build), path)
 	return path
 }
 
@@ -276,7 +274,10 @@ func (tr *tracing) logged() string {
 func proveLifecycle(t *testing.T, e *syncingEtcd, p *proven) string {
 	t.Helper()
 	require.NoError(t, e.member.Kill())
-	const ofTracepoints = 4 // without BTF, two have a link and an event each
+	ofTracepoints := 0
+	if !p.BTF {
+		ofTracepoints = 4 // a link and an event of each of two
+	}
 	waitFor(t, "the end of all probes", func() bool { return probes(t) <= ofTracepoints })
 	require.NoError(t, e.member.Restart(t.Context()))
 	e.tracing.awaitTraced(t, e.member.PID())
@@ -313,7 +314,7 @@ func left(t *testing.T) map[string]int {
 }
 
 // probesBy tells by which means the probes of this process are in others.
-func probesBy(t *testing.T) string {
+func (p *proven) probesBy(t *testing.T) string {
 	t.Helper()
 	by := map[string]bool{}
 	for _, fd := range descriptors(t) {
@@ -329,8 +330,8 @@ func probesBy(t *testing.T) string {
 	if by["perf link"] { // of an event
 		delete(by, "perf event")
 	}
-	if by["uprobe_multi"] { // the others are of tracepoints
-		return "uprobe_multi"
+	if by["uprobe_multi"] && !p.BTF { // of tracepoints
+		delete(by, "perf link")
 	}
 	return strings.Join(slices.Sorted(maps.Keys(by)), ", ")
 }

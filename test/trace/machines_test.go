@@ -49,6 +49,9 @@ func TestALimitOfLockedMemoryIsNamedOnKernelsThatCountProgramsAsSuch(t *testing.
 	if !guest.Inside() {
 		t.Skip("test/kernels boots a kernel for it")
 	}
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit))
+	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit)) })
 	require.NoError(t, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 64 << 10, Max: 64 << 10}))
 	cluster := harness.Start(t, "3.6", localcluster.Config{})
 	caps := []uintptr{capBPF, capPerfmon, capSysPtrace, capSysAdmin} // before 6.6 a probe needs the last

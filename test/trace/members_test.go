@@ -36,7 +36,7 @@ type three struct {
 
 func startThree(t *testing.T) *three {
 	t.Helper()
-	needRoot(t)
+	harness.NeedRoot(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3})
 	c := &three{cluster: cluster, callers: map[uint64]*caller{}}
 	c.tracing = follow(t, cluster, everything(pids(cluster)...), "")

@@ -77,11 +77,11 @@ func (a *asker) put(key string, size int) error {
 // receive runs the receiver with nothing but the road of the kernel, of this member.
 func receive(t *testing.T, member *localcluster.Member, config string) *harness.Receiver {
 	t.Helper()
-	needRoot(t)
+	harness.NeedRoot(t)
 	text := fmt.Sprintf(config, member.ClientURL, member.PID())
 	r := harness.New(t, text, true, true)
 	if err := r.TryStart(); err != nil {
-		notHere(t, err.Error())
+		harness.NotHere(t, err.Error())
 	}
 	t.Cleanup(func() { r.Stop(t) })
 	waitFor(t, "an etcd that is traced", func() bool { return r.Log.FilterMessage("requests of etcd are traced").Len() > 0 })

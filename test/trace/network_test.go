@@ -186,7 +186,7 @@ func socketStatistics(t *testing.T, port string) (rtts []float64) {
 
 func TestRoundTripsAndConnectionsAreThoseThatSsTells(t *testing.T) {
 	if _, err := exec.LookPath("ss"); err != nil {
-		notHere(t, "the program ss is missing")
+		harness.NotHere(t, "the program ss is missing")
 	}
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3})
 	tr := follow(t, cluster, everythingOfNetworks(pids(cluster)...), "")

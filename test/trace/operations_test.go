@@ -48,7 +48,7 @@ func (c cell) String() string {
 const rootPassword = "root's own"
 
 func TestEveryOperationIsTracedAsItWasAskedAndAnswered(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	proof := newProof()
 	t.Run("of", func(t *testing.T) {
 		for _, build := range builds {

@@ -53,14 +53,14 @@ var spreads atomic.Int32
 
 func startSpread(t *testing.T) *spread {
 	t.Helper()
-	needRoot(t)
+	harness.NeedRoot(t)
 	if _, err := exec.LookPath("ip"); err != nil {
-		notHere(t, "the program ip is missing")
+		harness.NotHere(t, "the program ip is missing")
 	}
 	s := &spread{t: t, bridge: fmt.Sprintf("br%d%c", os.Getpid()%100000, 'a'+spreads.Add(1)%26)}
 	net := fmt.Sprintf("198.18.%d.", os.Getpid()%250+1) // what an aborted run has left is in another one
 	if out, err := exec.Command("ip", "link", "add", s.bridge, "type", "bridge").CombinedOutput(); err != nil {
-		notHere(t, "bridges do not work here: "+string(out))
+		harness.NotHere(t, "bridges do not work here: "+string(out))
 	}
 	t.Cleanup(func() { s.ip("link", "del", s.bridge) })
 	s.ip("addr", "add", net+"1/24", "dev", s.bridge)

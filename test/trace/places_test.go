@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -32,10 +33,7 @@ var ownPIDs = place{syscall.CLONE_NEWPID, func(t *testing.T) { mount(t, "proc", 
 // placesToWork are those in which all can be traced of an etcd that is beside it.
 var placesToWork = map[string]place{
 	"process ids of its own, as in a node that is a container": ownPIDs,
-	"a network of its own": {syscall.CLONE_NEWNET, func(t *testing.T) {
-		out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}},
+	"a network of its own": {syscall.CLONE_NEWNET, func(t *testing.T) { require.NoError(t, guest.Loopback()) }},
 	"no tracefs": {0, func(t *testing.T) {
 		mount(t, "none", "/sys/kernel/tracing", "tmpfs", 0)
 		mount(t, "none", "/sys/kernel/debug", "tmpfs", 0)
@@ -96,8 +94,12 @@ func goTo(t *testing.T, name string, p place) string {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	test, _, _ := strings.Cut(t.Name(), "/")
-	// The shell is process 1 where process ids are its own.
-	again := exec.CommandContext(t.Context(), "sh", "-c", `"$0" "$@"; exit $?`, self, "-test.run=^"+test+"$", "-test.v", "-test.timeout=10m")
+	command := `exec "$0" "$@"`
+	if p.flags&syscall.CLONE_NEWPID != 0 { // the shell is process 1
+		command = `"$0" "$@"; exit $?`
+	}
+	again := exec.CommandContext(t.Context(), "sh", "-c", command, self, "-test.run=^"+test+"$", "-test.v", "-test.timeout=10m")
+	again.WaitDelay = 10 * time.Second // where what it has started still holds its output
 	again.Env = append(os.Environ(), inPlace+"="+name)
 	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: p.flags, Pdeathsig: syscall.SIGKILL}
 	out, err := again.CombinedOutput()
@@ -108,7 +110,7 @@ func goTo(t *testing.T, name string, p place) string {
 }
 
 func TestWhereverTheCollectorRunsItTracesAllThatIsAsked(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	if guest.Inside() {
 		t.Skip("a virtual machine has no other program than this one, and shows other things")
 	}
@@ -127,7 +129,7 @@ func TestWhereverTheCollectorRunsItTracesAllThatIsAsked(t *testing.T) {
 }
 
 func TestAPlaceThatForbidsTracingIsNamedInOneLine(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	if guest.Inside() {
 		t.Skip("a virtual machine has no other program than this one, and shows other things")
 	}

@@ -36,7 +36,7 @@ const remedy = ": run it as root, or give it CAP_BPF and CAP_PERFMON, and CAP_SY
 // TestAnOrdinaryUserTracesWithThreeCapabilities, and whoever has fewer is told what
 // is missing. The etcd is root's.
 func TestAnOrdinaryUserTracesWithThreeCapabilities(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{})
 	for name, tc := range map[string]struct {
 		caps  []uintptr

@@ -4,7 +4,6 @@
 package trace
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,12 +18,12 @@ import (
 )
 
 func TestAnEtcdThatIsReplacedIsTracedAgain(t *testing.T) {
-	needRoot(t)
+	harness.NeedRoot(t)
 	before := held(t)
 	// Names, because a PID cannot follow: no other etcd of this host is called so.
 	name := filepath.Base(t.Name())
 	program := filepath.Join(t.TempDir(), name)
-	install(t, harness.Binary(t, "3.5"), program)
+	harness.Install(t, harness.Binary(t, "3.5"), program)
 	cluster, err := localcluster.Start(t.Context(), localcluster.Config{Binary: program, ExtraArgs: []string{"--unsafe-no-fsync"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
@@ -64,7 +63,7 @@ func TestAnEtcdThatIsReplacedIsTracedAgain(t *testing.T) {
 	old := member.PID()
 	require.NoError(t, member.Stop())
 	waitFor(t, "the end of all probes", func() bool { return probes(t) == 0 })
-	install(t, harness.Binary(t, "3.6"), program)
+	harness.Install(t, harness.Binary(t, "3.6"), program)
 	require.NoError(t, member.Restart(t.Context()))
 	isTraced("/upgraded", "3.6.")
 	assert.NoError(t, tr.stateOf(old), "a process that is gone is no failure")
@@ -73,19 +72,6 @@ func TestAnEtcdThatIsReplacedIsTracedAgain(t *testing.T) {
 	assert.Equal(t, before, held(t), "nothing stays in the kernel")
 	_, err = pb.NewKVClient(call(t, cluster, member, nil).ClientConn).Put(t.Context(), &pb.PutRequest{Key: []byte("/untraced")})
 	assert.NoError(t, err)
-}
-
-// install puts a program in the place of another one, in the same inode as cp does.
-func install(t *testing.T, from, to string) {
-	t.Helper()
-	source, err := os.Open(from)
-	require.NoError(t, err)
-	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-	require.NoError(t, err)
-	_, err = io.Copy(target, source)
-	require.NoError(t, err)
-	require.NoError(t, target.Close())
 }
 
 // held counts what this process holds of the kernel's: programs, maps, links and

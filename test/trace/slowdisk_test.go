@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
 // slowDisk is an ext4 on a loop device. The kernel's I/O controller slows down
@@ -28,7 +30,7 @@ type slowDisk struct {
 
 func newSlowDisk(t *testing.T) *slowDisk {
 	t.Helper()
-	needRoot(t)
+	harness.NeedRoot(t)
 	d := &slowDisk{t: t, dir: t.TempDir()}
 	image := filepath.Join(t.TempDir(), "image")
 	require.NoError(t, os.WriteFile(image, nil, 0o600))
@@ -46,7 +48,7 @@ func newSlowDisk(t *testing.T) *slowDisk {
 func (d *slowDisk) must(name string, args ...string) {
 	d.t.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		notHere(d.t, fmt.Sprintf("a disk of its own needs %s: %v: %s", name, err, out))
+		harness.NotHere(d.t, fmt.Sprintf("a disk of its own needs %s: %v: %s", name, err, out))
 	}
 }
 
@@ -56,7 +58,7 @@ func (d *slowDisk) makeGroup() {
 	if _, err := os.Stat(filepath.Join(v1, "blkio.throttle.write_bps_device")); err != nil {
 		parent, d.v2 = "/sys/fs/cgroup", true
 		if controllers, _ := os.ReadFile(filepath.Join(parent, "cgroup.controllers")); !strings.Contains(string(controllers), "io") {
-			notHere(d.t, "no I/O controller that could slow a disk down")
+			harness.NotHere(d.t, "no I/O controller that could slow a disk down")
 		}
 		require.NoError(d.t, os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+io"), 0o644))
 	}

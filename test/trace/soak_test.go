@@ -63,7 +63,7 @@ func TestTracingNeverHarmsEtcd(t *testing.T) {
 		v.stay(t, time.Hour)
 		return
 	}
-	needRoot(t)
+	harness.NeedRoot(t)
 	minors, each := []string{"3.6"}, 12*time.Second
 	if text := os.Getenv("TRACE_SOAK"); text != "" {
 		whole, err := time.ParseDuration(text)

@@ -8,7 +8,8 @@
 # only hashes must be pinned, and one for all of them is enough: that of the go.sum that comes out.
 set -euo pipefail
 name=$1 file=$(realpath -m "$2") tools=$(realpath "$(dirname "$0")")
-read -r _ etcd go how sums < <(grep "^$name " "$tools/matrix")
+line=$(grep "^$name " "$tools/matrix") || { echo "!! tools/etcd/matrix has no build $name" >&2; exit 1; }
+read -r _ etcd go how sums <<<"$line"
 package=go.etcd.io/etcd/server/v3
 
 folder=$(mktemp -d)

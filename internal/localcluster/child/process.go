@@ -109,6 +109,7 @@ func (p *Process) Stop(grace time.Duration) error {
 	return fmt.Errorf("stop %s (pid %d): still running after %v, killed", p.path, p.PID(), grace)
 }
 
+// Signal sends the child a signal, such as SIGHUP, and waits for nothing. It is no error if the child has ended already.
 func (p *Process) Signal(sig os.Signal) error {
 	err := p.cmd.Process.Signal(sig)
 	if err == nil || errors.Is(err, os.ErrProcessDone) {

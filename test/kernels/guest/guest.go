@@ -67,10 +67,11 @@ func prepare() error {
 		}
 	}
 	_ = os.MkdirAll("/etc", 0o755)
-	return errors.Join(all, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"), 0o644), loopback(), disk())
+	return errors.Join(all, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"), 0o644), Loopback(), disk())
 }
 
-func loopback() error {
+// Loopback takes up the loopback device.
+func Loopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
