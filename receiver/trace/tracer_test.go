@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ import (
 // loaded is a tracer whose programs are in the kernel and see no process.
 func loaded(t *testing.T) *tracer {
 	programs, err := bpf.Load(bpf.Options{RingBytes: 64 << 10})
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) && os.Getenv("CI") == "" { // which must skip nothing
 		t.Skip(err)
 	}
 	require.NoError(t, err)
