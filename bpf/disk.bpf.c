@@ -103,3 +103,40 @@ static __always_inline void called(struct pt_regs *regs)
 		end_sync();
 }
 TRACEPOINT(sys_exit, called((void *)ctx[0]))
+
+/* Without BTF a sync is told by an event of tracefs, which has the file's number and not its name: user space has looked at
+ * etcd's files, and at the event's format. */
+struct ext4_sync {
+	__u64 common;
+	__u32 device, reserved;
+	__u64 inode;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct file_key);
+	__type(value, __u32); /* enum file_kind */
+} known_files SEC(".maps");
+
+SEC("tracepoint/ext4/ext4_sync_file_enter")
+int sync_entered(struct ext4_sync *event)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tid = (__u32)id;
+	if (!traced(id >> 32))
+		return 0;
+	struct syncing s = {.file = {.inode = event->inode, .device = event->device}};
+	__u32 *kind = bpf_map_lookup_elem(&known_files, &s.file);
+	s.kind = kind ? *kind : FILE_OTHER;
+	s.began = bpf_ktime_get_ns();
+	bpf_map_update_elem(&syncing, &tid, &s, BPF_ANY);
+	return 0;
+}
+
+SEC("tracepoint/ext4/ext4_sync_file_exit")
+int sync_left(void *event)
+{
+	end_sync();
+	return 0;
+}

@@ -38,7 +38,8 @@ type Disk struct {
 	own   []*ebpf.Map
 	links []link.Link
 
-	calls bool // system calls are followed
+	calls bool              // system calls are followed
+	known map[File]FileKind // of KnowFiles; nil: the programs read names themselves
 	lacks []string
 }
 
@@ -52,6 +53,11 @@ var (
 
 	oldDiskWrites = []string{diskProgBlockBioQueueOfQueue} // before 5.11
 )
+
+// What there is without BTF.
+var namedSyncs = []tracepoint{
+	{"ext4", "ext4_sync_file_enter", diskProgSyncEntered}, {"ext4", "ext4_sync_file_exit", diskProgSyncLeft},
+}
 
 // FollowDisk attaches what costs nobody anything who does not write to etcd's
 // disks. Its error says that syncs cannot be followed at all; Lacks says what else
@@ -76,7 +82,7 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 	if err = d.spec.Variables[diskVarSlowSync].Set(threshold); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters} {
+	for _, name := range []string{diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters, diskMapKnownFiles} {
 		var m *ebpf.Map
 		if err = withMemory(func() (err error) { m, err = ebpf.NewMap(d.spec.Maps[name]); return err }); err != nil {
 			return nil, fmt.Errorf("map %s: %w", name, err)
@@ -89,7 +95,7 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 	} else if e := d.attach(callSyncs); e == nil {
 		d.calls = true
 	} else if errors.Is(e, errNoBTF) {
-		return nil, e
+		return d, d.attachNamed()
 	} else {
 		return nil, errors.Join(err, e)
 	}
@@ -99,6 +105,51 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 	}
 	d.miss("who else writes", writes)
 	return d, nil
+}
+
+// attachNamed follows syncs by the events of tracefs.
+func (d *Disk) attachNamed() error {
+	for _, event := range namedSyncs {
+		if err := checkFormat(event, map[string]uintptr{"dev": 8, "ino": 16}); err != nil {
+			return fmt.Errorf("%w, and by tracefs: %w", errNoBTF, err)
+		}
+	}
+	links, err := d.with.attachByName(d.spec, d.maps, namedSyncs)
+	if err != nil {
+		return fmt.Errorf("%w, and by tracefs: %w", errNoBTF, err)
+	}
+	d.links, d.known = append(d.links, links...), map[File]FileKind{}
+	d.miss("files on other file systems than ext4, bytes of a sync, and who else writes", errNoBTF)
+	return nil
+}
+
+// File is one of a file system, under any name.
+type File struct {
+	Device uint32 // as the kernel numbers it
+	Inode  uint64
+}
+
+// NeedsFiles tells whether KnowFiles has to be called now and then: the programs see
+// no names.
+func (d *Disk) NeedsFiles() bool { return d.known != nil }
+
+// KnowFiles tells the programs what the files of the processes are. All others are
+// FileOther.
+func (d *Disk) KnowFiles(all map[File]FileKind) error {
+	var err error
+	m := d.maps[diskMapKnownFiles]
+	for file, kind := range all {
+		if d.known[file] != kind {
+			err = errors.Join(err, m.Put(diskFileKey{Inode: file.Inode, Device: file.Device}, uint32(kind)))
+		}
+	}
+	for file := range d.known {
+		if _, ok := all[file]; !ok {
+			err = errors.Join(err, m.Delete(diskFileKey{Inode: file.Inode, Device: file.Device}))
+		}
+	}
+	d.known = all
+	return err
 }
 
 func (d *Disk) miss(what string, err error) {
@@ -116,6 +167,9 @@ func (d *Disk) Lacks() []string { return d.lacks }
 func (d *Disk) FollowFileSystem(magic int64) error {
 	if d.calls || magic == unix.EXT4_SUPER_MAGIC {
 		return nil
+	}
+	if d.NeedsFiles() {
+		return errNoBTF
 	}
 	defer d.with.ForgetTypes()
 	if err := d.attach(callSyncs); err != nil {

@@ -82,13 +82,15 @@ type diskSync struct {
 }
 
 type diskSyncing struct {
-	_       structs.HostLayout
-	Began   uint64
-	File    diskFileKey
-	Written uint64
-	Disk    uint32
-	NameLen uint32
-	Name    [48]uint8
+	_        structs.HostLayout
+	Began    uint64
+	File     diskFileKey
+	Written  uint64
+	Disk     uint32
+	NameLen  uint32
+	Kind     uint32
+	Reserved uint32
+	Name     [48]uint8
 }
 
 type diskWriter struct {
@@ -116,6 +118,7 @@ const (
 	diskMapDisks                 = "disks"
 	diskMapDistributions         = "distributions"
 	diskMapFiles                 = "files"
+	diskMapKnownFiles            = "known_files"
 	diskMapLost                  = "lost"
 	diskMapProcesses             = "processes"
 	diskMapRecords               = "records"
@@ -127,6 +130,8 @@ const (
 	diskProgExt4SyncFileEnter    = "ext4_sync_file_enter"
 	diskProgExt4SyncFileExit     = "ext4_sync_file_exit"
 	diskProgExt4WriteEnd         = "ext4_write_end"
+	diskProgSyncEntered          = "sync_entered"
+	diskProgSyncLeft             = "sync_left"
 	diskProgSysEnter             = "sys_enter"
 	diskProgSysExit              = "sys_exit"
 	diskVarBounds                = "bounds"
@@ -183,6 +188,8 @@ type diskProgramSpecs struct {
 	Ext4SyncFileEnter    *ebpf.ProgramSpec `ebpf:"ext4_sync_file_enter"`
 	Ext4SyncFileExit     *ebpf.ProgramSpec `ebpf:"ext4_sync_file_exit"`
 	Ext4WriteEnd         *ebpf.ProgramSpec `ebpf:"ext4_write_end"`
+	SyncEntered          *ebpf.ProgramSpec `ebpf:"sync_entered"`
+	SyncLeft             *ebpf.ProgramSpec `ebpf:"sync_left"`
 	SysEnter             *ebpf.ProgramSpec `ebpf:"sys_enter"`
 	SysExit              *ebpf.ProgramSpec `ebpf:"sys_exit"`
 }
@@ -195,6 +202,7 @@ type diskMapSpecs struct {
 	Disks         *ebpf.MapSpec `ebpf:"disks"`
 	Distributions *ebpf.MapSpec `ebpf:"distributions"`
 	Files         *ebpf.MapSpec `ebpf:"files"`
+	KnownFiles    *ebpf.MapSpec `ebpf:"known_files"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
@@ -236,6 +244,7 @@ type diskMaps struct {
 	Disks         *ebpf.Map `ebpf:"disks"`
 	Distributions *ebpf.Map `ebpf:"distributions"`
 	Files         *ebpf.Map `ebpf:"files"`
+	KnownFiles    *ebpf.Map `ebpf:"known_files"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Processes     *ebpf.Map `ebpf:"processes"`
 	Records       *ebpf.Map `ebpf:"records"`
@@ -249,6 +258,7 @@ func (m *diskMaps) Close() error {
 		m.Disks,
 		m.Distributions,
 		m.Files,
+		m.KnownFiles,
 		m.Lost,
 		m.Processes,
 		m.Records,
@@ -277,6 +287,8 @@ type diskPrograms struct {
 	Ext4SyncFileEnter    *ebpf.Program `ebpf:"ext4_sync_file_enter"`
 	Ext4SyncFileExit     *ebpf.Program `ebpf:"ext4_sync_file_exit"`
 	Ext4WriteEnd         *ebpf.Program `ebpf:"ext4_write_end"`
+	SyncEntered          *ebpf.Program `ebpf:"sync_entered"`
+	SyncLeft             *ebpf.Program `ebpf:"sync_left"`
 	SysEnter             *ebpf.Program `ebpf:"sys_enter"`
 	SysExit              *ebpf.Program `ebpf:"sys_exit"`
 }
@@ -289,6 +301,8 @@ func (p *diskPrograms) Close() error {
 		p.Ext4SyncFileEnter,
 		p.Ext4SyncFileExit,
 		p.Ext4WriteEnd,
+		p.SyncEntered,
+		p.SyncLeft,
 		p.SysEnter,
 		p.SysExit,
 	)

@@ -37,6 +37,8 @@ struct syncing {
 	struct file_key file;
 	__u64 written;
 	__u32 disk, name_len;
+	__u32 kind; /* enum file_kind */
+	__u32 reserved;
 	__u8 name[FILE_MAX];
 };
 
@@ -64,31 +66,6 @@ static __always_inline __u64 written_since(const struct file_key *key, __s64 pos
 	return written;
 }
 
-static __always_inline void begin_sync(struct file *file)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tid = (__u32)id;
-	if (!traced(id >> 32))
-		return;
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
-	struct syncing s = {
-		.file = {.inode = BPF_CORE_READ(inode, i_ino), .device = BPF_CORE_READ(sb, s_dev)},
-	};
-	struct gendisk *disk = BPF_CORE_READ(sb, s_bdev, bd_disk);
-	if (disk)
-		s.disk = DEVICE(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
-	long n = bpf_probe_read_kernel_str(s.name, sizeof s.name, BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	s.name_len = n > 0 ? n - 1 : 0;
-	s.written = written_since(&s.file, BPF_CORE_READ(file, f_pos));
-	struct syncing *outer = bpf_map_lookup_elem(&syncing, &tid); /* of the system call, if that is followed too */
-	if (outer && outer->file.inode == s.file.inode && outer->file.device == s.file.device)
-		s.written += outer->written;
-	follow_disk(s.file.device, s.disk);
-	s.began = bpf_ktime_get_ns();
-	bpf_map_update_elem(&syncing, &tid, &s, BPF_ANY);
-}
-
 static __always_inline bool ends(const struct syncing *s, const char *with) /* four characters */
 {
 	__u32 n = s->name_len;
@@ -110,6 +87,32 @@ static __always_inline enum file_kind kind_of(const struct syncing *s)
 	return FILE_OTHER;
 }
 
+static __always_inline void begin_sync(struct file *file)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tid = (__u32)id;
+	if (!traced(id >> 32))
+		return;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+	struct syncing s = {
+		.file = {.inode = BPF_CORE_READ(inode, i_ino), .device = BPF_CORE_READ(sb, s_dev)},
+	};
+	struct gendisk *disk = BPF_CORE_READ(sb, s_bdev, bd_disk);
+	if (disk)
+		s.disk = DEVICE(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
+	long n = bpf_probe_read_kernel_str(s.name, sizeof s.name, BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	s.name_len = n > 0 ? n - 1 : 0;
+	s.kind = kind_of(&s);
+	s.written = written_since(&s.file, BPF_CORE_READ(file, f_pos));
+	struct syncing *outer = bpf_map_lookup_elem(&syncing, &tid); /* of the system call, if that is followed too */
+	if (outer && outer->file.inode == s.file.inode && outer->file.device == s.file.device)
+		s.written += outer->written;
+	follow_disk(s.file.device, s.disk);
+	s.began = bpf_ktime_get_ns();
+	bpf_map_update_elem(&syncing, &tid, &s, BPF_ANY);
+}
+
 static __always_inline void end_sync(void)
 {
 	__u64 id = bpf_get_current_pid_tgid();
@@ -120,15 +123,14 @@ static __always_inline void end_sync(void)
 	struct syncing s = *found;
 	bpf_map_delete_elem(&syncing, &tid);
 	__u64 now = bpf_ktime_get_ns(), duration = now - s.began;
-	enum file_kind kind = kind_of(&s);
-	distribute(tgid, RECORD_SYNC, kind, duration);
+	distribute(tgid, RECORD_SYNC, s.kind, duration);
 	if (duration < slow_sync)
 		return;
 	struct sync *r = reserve(sizeof *r);
 	if (!r)
 		return;
 	*r = (struct sync){
-		.h = {.kind = RECORD_SYNC, .operation = kind, .tgid = tgid, .tid = tid, .ktime = now},
+		.h = {.kind = RECORD_SYNC, .operation = s.kind, .tgid = tgid, .tid = tid, .ktime = now},
 		.duration = duration, .inode = s.file.inode, .written = s.written, .device = s.file.device, .disk = s.disk, .name_len = s.name_len,
 	};
 	__builtin_memcpy(r->name, s.name, FILE_MAX);

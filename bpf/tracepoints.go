@@ -8,7 +8,11 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -41,6 +45,27 @@ func (p *Programs) attachTracepoints(spec *ebpf.CollectionSpec, shared map[strin
 
 // tracepoint is one that is found by its name in tracefs, which needs no BTF.
 type tracepoint struct{ group, name, program string }
+
+// checkFormat compares where an event of tracefs has its fields with where a program
+// reads them.
+func checkFormat(event tracepoint, want map[string]uintptr) error {
+	var text []byte
+	err := error(fs.ErrNotExist)
+	for _, root := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
+		if text, err = os.ReadFile(filepath.Join(root, "events", event.group, event.name, "format")); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for name, offset := range want {
+		if !regexp.MustCompile(fmt.Sprintf(`field:\S+ %s;\s*offset:%d;`, name, offset)).Match(text) {
+			return fmt.Errorf("the event %s has its field %s elsewhere than at %d", event.name, name, offset)
+		}
+	}
+	return nil
+}
 
 func (p *Programs) attachByName(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, to []tracepoint) ([]link.Link, error) {
 	var names []string

@@ -51,6 +51,8 @@ func (t *tracer) followFiles(p *process) {
 	if t.disk == nil || p.filesFollowed || !p.verified {
 		return
 	}
+	t.filesSeen = time.Time{}
+	t.knowFiles(time.Now())
 	for _, magic := range fileSystems(t.proc(), p.PID, p.DataDir) {
 		p.filesFollowed = true
 		if err := t.disk.FollowFileSystem(magic); err != nil {
@@ -101,6 +103,9 @@ func (t *tracer) synced(r *bpf.Record, now time.Time) {
 	s := &logrecord.Sync{
 		Type: fileType(bpf.FileKind(r.Operation)), Name: string(r.Name), ThreadID: t.programs.TID(r.TID), Size: logrecord.Absent,
 		Start: time.Unix(0, int64(r.Time-r.Duration)+t.ahead), Duration: time.Duration(r.Duration),
+	}
+	if s.Name == "" {
+		s.Name = t.files[bpf.File{Device: r.Device, Inode: r.Inode}]
 	}
 	if r.Written > 0 {
 		s.Size = int64(r.Written)

@@ -34,7 +34,8 @@ type process struct {
 	users      *bpf.Attachment // while auth is on
 	writes     *bpf.Attachment // while changes are tied to requests
 
-	filesFollowed bool // syncs on the file systems of its files are seen
+	filesFollowed bool     // syncs on the file systems of its files are seen
+	folders       []string // that have them, see knowFiles
 
 	is bpf.Process // what the programs know of it
 

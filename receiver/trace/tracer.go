@@ -37,7 +37,9 @@ type tracer struct {
 	gone        pmetric.Metrics      // the last ones of processes that have ended
 	meters      map[*process]*meter
 	record      bpf.Record
-	disk        *bpf.Disk      // nil if syncs are not followed
+	disk        *bpf.Disk // nil if syncs are not followed
+	files       names     // by knowFiles
+	filesSeen   time.Time
 	lifecycle   *bpf.Lifecycle // nil if the kernel does not tell
 	lived       []lived        // since the last drain
 	network     *network       // nil if connections are not followed
@@ -76,6 +78,7 @@ func (t *tracer) run(ctx context.Context, probesOut func()) {
 			t.drain(now)
 			t.live(ctx)
 			t.checkDue(ctx)
+			t.knowFiles(now)
 			t.watchPeers(now)
 			t.settleHalfOpen(now)
 			t.refreshMembers(ctx, now)

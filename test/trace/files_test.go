@@ -1,0 +1,56 @@
+// Copyright The etcdreceiver Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
+)
+
+// The kernel tells an inode then, and a segment of the WAL has another name when it
+// is made.
+func TestWithoutBTFASyncNamesItsFileAlsoWhenTheWALRotates(t *testing.T) {
+	harness.NeedRoot(t)
+	const without = "no BTF"
+	if os.Getenv(inPlace) != without {
+		goTo(t, without, place{0, nil})
+		return
+	}
+	mount(t, "none", "/sys/kernel/btf", "tmpfs", 0)
+	dir := t.TempDir()
+	var stat unix.Statfs_t
+	if assert.NoError(t, unix.Statfs(dir, &stat)) && stat.Type != unix.EXT4_SUPER_MAGIC {
+		harness.NotHere(t, "without BTF syncs are followed on ext4, and "+dir+" is on another file system")
+	}
+	e := startSyncing(t, dir, time.Nanosecond)
+	segments := func() map[string]bool {
+		names := map[string]bool{}
+		for _, r := range e.syncs("wal") {
+			names[r.text("file.name")] = true
+		}
+		delete(names, "0.tmp")
+		delete(names, "1.tmp")
+		return names
+	}
+	const segment = 64 << 20 // server/storage/wal/wal.go
+	for sent := 0; sent < segment+8<<20; sent += 1 << 20 {
+		e.put(1 << 20)
+		time.Sleep(10 * time.Millisecond) // a new segment is seen within a second
+	}
+	waitFor(t, "syncs of two segments", func() bool { e.put(1); return len(segments()) >= 2 })
+	for name := range segments() {
+		assert.Equal(t, ".wal", filepath.Ext(name), "%q", name)
+	}
+	waitFor(t, "a sync of the backend", func() bool { return len(e.syncs("backend")) > 0 })
+	for _, r := range e.syncs("backend") {
+		assert.Equal(t, "db", r.text("file.name"))
+	}
+}
