@@ -99,7 +99,7 @@ func goTo(t *testing.T, name string, p place) string {
 		command = `"$0" "$@"; exit $?`
 	}
 	again := exec.CommandContext(t.Context(), "sh", "-c", command, self, "-test.run=^"+test+"$", "-test.v", "-test.timeout=10m")
-	again.WaitDelay = 10 * time.Second // where what it has started still holds its output
+	again.WaitDelay = 10 * time.Second                                        // where what it has started still holds its output
 	again.Env = append(os.Environ(), inPlace+"="+name, "TMPDIR="+t.TempDir()) // a place may hide the folder
 	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: p.flags, Pdeathsig: syscall.SIGKILL}
 	out, err := again.CombinedOutput()
