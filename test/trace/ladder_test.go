@@ -284,7 +284,7 @@ func proveLifecycle(t *testing.T, e *syncingEtcd, p *proven) string {
 	require.NoError(t, e.member.Kill())
 	ofTracepoints := 0
 	if !p.BTF {
-		ofTracepoints = 4 // a link and an event of each of two
+		ofTracepoints = 8 // a link and an event of each of four
 	}
 	waitFor(t, "the end of all probes", func() bool { return probes(t) <= ofTracepoints })
 	require.NoError(t, e.member.Restart(t.Context()))
