@@ -105,12 +105,8 @@ static __always_inline void called(struct pt_regs *regs)
 TRACEPOINT(sys_exit, called((void *)ctx[0]))
 
 /* Without BTF a sync is told by an event of tracefs, which has the file's number and not its name: user space has looked at
- * etcd's files, and at the event's format. */
-struct ext4_sync {
-	__u64 common;
-	__u32 device, reserved;
-	__u64 inode;
-};
+ * etcd's files, and at the event's format, which is another one since Linux 7. */
+const volatile __u32 sync_device_at = 8, sync_inode_at = 16;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -120,13 +116,15 @@ struct {
 } known_files SEC(".maps");
 
 SEC("tracepoint/ext4/ext4_sync_file_enter")
-int sync_entered(struct ext4_sync *event)
+int sync_entered(void *event)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tid = (__u32)id;
 	if (!traced(id >> 32))
 		return 0;
-	struct syncing s = {.file = {.inode = event->inode, .device = event->device}};
+	struct syncing s = {};
+	bpf_probe_read_kernel(&s.file.device, sizeof s.file.device, event + sync_device_at);
+	bpf_probe_read_kernel(&s.file.inode, sizeof s.file.inode, event + sync_inode_at);
 	__u32 *kind = bpf_map_lookup_elem(&known_files, &s.file);
 	s.kind = kind ? *kind : FILE_OTHER;
 	s.began = bpf_ktime_get_ns();

@@ -109,8 +109,12 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 
 // attachNamed follows syncs by the events of tracefs.
 func (d *Disk) attachNamed() error {
-	for _, event := range namedSyncs {
-		if err := checkFormat(event, map[string]uintptr{"dev": 8, "ino": 16}); err != nil {
+	for field, variable := range map[string]string{"dev": diskVarSyncDeviceAt, "ino": diskVarSyncInodeAt} {
+		offset, err := fieldAt(namedSyncs[0], field)
+		if err == nil {
+			err = d.spec.Variables[variable].Set(offset)
+		}
+		if err != nil {
 			return fmt.Errorf("%w, and by tracefs: %w", errNoBTF, err)
 		}
 	}

@@ -136,6 +136,8 @@ const (
 	diskProgSysExit              = "sys_exit"
 	diskVarBounds                = "bounds"
 	diskVarSlowSync              = "slow_sync"
+	diskVarSyncDeviceAt          = "sync_device_at"
+	diskVarSyncInodeAt           = "sync_inode_at"
 	diskVarTellFileKind          = "tell_file_kind"
 	diskVarTellSync              = "tell_sync"
 )
@@ -216,6 +218,8 @@ type diskMapSpecs struct {
 type diskVariableSpecs struct {
 	Bounds       *ebpf.VariableSpec `ebpf:"bounds"`
 	SlowSync     *ebpf.VariableSpec `ebpf:"slow_sync"`
+	SyncDeviceAt *ebpf.VariableSpec `ebpf:"sync_device_at"`
+	SyncInodeAt  *ebpf.VariableSpec `ebpf:"sync_inode_at"`
 	TellFileKind *ebpf.VariableSpec `ebpf:"tell_file_kind"`
 	TellSync     *ebpf.VariableSpec `ebpf:"tell_sync"`
 }
@@ -273,6 +277,8 @@ func (m *diskMaps) Close() error {
 type diskVariables struct {
 	Bounds       *ebpf.Variable `ebpf:"bounds"`
 	SlowSync     *ebpf.Variable `ebpf:"slow_sync"`
+	SyncDeviceAt *ebpf.Variable `ebpf:"sync_device_at"`
+	SyncInodeAt  *ebpf.Variable `ebpf:"sync_inode_at"`
 	TellFileKind *ebpf.Variable `ebpf:"tell_file_kind"`
 	TellSync     *ebpf.Variable `ebpf:"tell_sync"`
 }

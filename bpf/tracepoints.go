@@ -8,12 +8,12 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -46,25 +46,23 @@ func (p *Programs) attachTracepoints(spec *ebpf.CollectionSpec, shared map[strin
 // tracepoint is one that is found by its name in tracefs, which needs no BTF.
 type tracepoint struct{ group, name, program string }
 
-// checkFormat compares where an event of tracefs has its fields with where a program
-// reads them.
-func checkFormat(event tracepoint, want map[string]uintptr) error {
+// fieldAt is where an event of tracefs has a field.
+func fieldAt(event tracepoint, name string) (offset uint32, err error) {
 	var text []byte
-	err := error(fs.ErrNotExist)
 	for _, root := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
 		if text, err = os.ReadFile(filepath.Join(root, "events", event.group, event.name, "format")); err == nil {
 			break
 		}
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	for name, offset := range want {
-		if !regexp.MustCompile(fmt.Sprintf(`field:\S+ %s;\s*offset:%d;`, name, offset)).Match(text) {
-			return fmt.Errorf("the event %s has its field %s elsewhere than at %d", event.name, name, offset)
-		}
+	found := regexp.MustCompile(`field:\S+ ` + name + `;\s*offset:(\d+);`).FindSubmatch(text)
+	if found == nil {
+		return 0, fmt.Errorf("the event %s has no field %s", event.name, name)
 	}
-	return nil
+	at, err := strconv.ParseUint(string(found[1]), 10, 32)
+	return uint32(at), err
 }
 
 func (p *Programs) attachByName(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, to []tracepoint) ([]link.Link, error) {
