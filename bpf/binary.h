@@ -58,15 +58,17 @@ struct operation {
 	__u8 code;
 	__u8 emit;	/* 1: a record for each; else only for what fails, is slow or is sampled */
 	__u8 txn;
-	__u8 number_size, count_size, answer_size; /* 8, 4 or 1 bytes; 24: a slice, its length */
-	__u8 key_size, end_size, value_size;	   /* of an operation in a transaction: 16, or 0 if it has none */
-	__u16 key, end, value, number; /* in the request; key and end: slice or string; of value only the length is read */
+	__u8 number_size, count_size, answer_size; /* 8, 4 or 1 bytes */
+	__u8 key_size, end_size, value_size;	   /* of an operation in a transaction: 16, 16, 8, or 0 if it has none */
+	__u16 key, end; /* in the request: a slice or a string; of operation 0 key is in the method's place */
+	__u16 value;	/* in the request: its length */
+	__u16 number;	/* in the request */
 	__u16 header, count, answer;   /* in the response */
 	__u8 reserved;
 };
 
 struct operation_key {
-	__u64 type; /* of the request, or of what wraps the operation, as linked: a pointer type */
+	__u64 type; /* of the request, or of what wraps the operation, as linked: a pointer type; 0: of those that have no other */
 	__u32 binary;
 	__u32 reserved;
 };

@@ -34,6 +34,23 @@ struct {
 	__type(value, struct distribution);
 } distributions SEC(".maps");
 
+/* 1 if a duration is above bound i: the difference is negative. A comparison would be a branch, and each way through a
+ * program is verified. */
+static __always_inline __u32 above(__u64 duration, __u32 i)
+{
+	return (bounds[i] - duration) >> 63;
+}
+
+/* How many bounds a duration is above, 0 to BUCKETS. */
+static __always_inline __u32 bucket(__u64 duration)
+{
+	__u32 i = above(duration, 7) << 3;
+	i += above(duration, i + 3) << 2;
+	i += above(duration, i + 1) << 1;
+	i += above(duration, i);
+	return i + above(duration, i);
+}
+
 static __always_inline void distribute(__u32 tgid, __u8 kind, __u8 operation, __u64 duration)
 {
 	static const struct distribution empty;
@@ -45,10 +62,7 @@ static __always_inline void distribute(__u32 tgid, __u8 kind, __u8 operation, __
 		if (!d)
 			return;
 	}
-	__u32 i = 0;
-	while (i < BUCKETS && duration > bounds[i])
-		i++;
 	if (duration) /* of a constant 0 the compiler makes an atomic "or", which is new in 5.12 */
 		__sync_fetch_and_add(&d->sum, duration);
-	__sync_fetch_and_add(&d->count[i & 31 & BUCKETS ? BUCKETS : i & 15], 1);
+	__sync_fetch_and_add(&d->count[bucket(duration)], 1);
 }

@@ -46,40 +46,43 @@ const volatile bool tail_call = false;
 		bpf_tail_call(ctx, &nowhere, 0)
 #endif
 
-#define PROBE(name, call)             \
-	SEC("uprobe.multi")           \
-	int name(struct pt_regs *ctx) \
-	{                             \
-		guard();              \
-		call;                 \
-		send(ctx);            \
-		unguard();            \
-		KEEP_STACK(ctx);      \
-		return 0;             \
+#define PROBE(name, call)                 \
+	SEC("uprobe.multi")               \
+	int name(struct pt_regs *ctx)     \
+	{                                 \
+		long missing = 0;         \
+		guard();                  \
+		call;                     \
+		count_missing(&missing);  \
+		send(ctx);                \
+		unguard();                \
+		KEEP_STACK(ctx);          \
+		return 0;                 \
 	}
 
-PROBE(unary_served, on_served(ctx))
-PROBE(unary_failed, on_failure(ctx, false, false))
-PROBE(unary_failed_checked, on_failure(ctx, true, false))
-PROBE(unary_context_error, on_context_error(ctx, false))
+/* etcd 3.5 and later */
+PROBE(unary_served, on_served(&missing, ctx))
+PROBE(unary_failed, on_failure(&missing, ctx, false, false))
+PROBE(unary_failed_checked, on_failure(&missing, ctx, true, false))
+PROBE(unary_context_error, on_context_error(&missing, ctx, false))
 /* etcd 3.4 */
-PROBE(old_begun, on_begun(ctx))
-PROBE(old_answered, on_answered(ctx))
-PROBE(old_failed, on_failure(ctx, false, true))
-PROBE(old_failed_checked, on_failure(ctx, true, true))
-PROBE(old_context_error, on_context_error(ctx, true))
+PROBE(old_begun, on_begun(&missing, ctx))
+PROBE(old_answered, on_answered(&missing, ctx))
+PROBE(old_failed, on_failure(&missing, ctx, false, true))
+PROBE(old_failed_checked, on_failure(&missing, ctx, true, true))
+PROBE(old_context_error, on_context_error(&missing, ctx, true))
 /* all */
-PROBE(unary_user, on_user(ctx))
+PROBE(user_found, on_user(&missing, ctx))
 /* v3rpc.(*serverWatchStream).isWatchPermitted(wcr) */
-PROBE(watch_created, on_stream(ctx, STREAM_WATCH, 0, 1))
-PROBE(watch_canceled, on_watch_canceled(ctx))
-PROBE(watch_closed, on_watch_closed(ctx))
+PROBE(watch_created, on_stream(&missing, ctx, STREAM_WATCH, 0, 1))
+PROBE(watch_canceled, on_watch_canceled(&missing, ctx))
+PROBE(watch_closed, on_watch_closed(&missing, ctx))
 /* etcdserver.(*EtcdServer).LeaseRenew(ctx, id): the id is the request */
-PROBE(lease_renewed, on_stream(ctx, STREAM_KEEPALIVE, 2, 3))
+PROBE(lease_renewed, on_stream(&missing, ctx, STREAM_KEEPALIVE, 2, 3))
 /* v3rpc.(*maintenanceServer).Snapshot(sr, srv), v3rpc.(*kvServer).RangeStream(r, rs) */
-PROBE(snapshot_begun, on_stream(ctx, STREAM_SNAPSHOT, 3, 1))
-PROBE(range_stream_begun, on_stream(ctx, STREAM_RANGE, 3, 1))
-PROBE(entry_applied, on_apply(ctx))
-PROBE(watchers_notified, on_notify(ctx))
-PROBE(lease_revoking, on_revoke(ctx))
-PROBE(handshake_failed, on_handshake_failed(ctx))
+PROBE(snapshot_begun, on_stream(&missing, ctx, STREAM_SNAPSHOT, 3, 1))
+PROBE(range_stream_begun, on_stream(&missing, ctx, STREAM_RANGE, 3, 1))
+PROBE(entry_applied, on_apply(&missing, ctx))
+PROBE(watchers_notified, on_notify(&missing, ctx))
+PROBE(lease_revoking, on_revoke(&missing, ctx))
+PROBE(handshake_failed, on_handshake_failed(&missing, ctx))

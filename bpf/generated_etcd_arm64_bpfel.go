@@ -354,7 +354,7 @@ const (
 	etcdProgUnaryFailed         = "unary_failed"
 	etcdProgUnaryFailedChecked  = "unary_failed_checked"
 	etcdProgUnaryServed         = "unary_served"
-	etcdProgUnaryUser           = "unary_user"
+	etcdProgUserFound           = "user_found"
 	etcdProgWatchCanceled       = "watch_canceled"
 	etcdProgWatchClosed         = "watch_closed"
 	etcdProgWatchCreated        = "watch_created"
@@ -436,7 +436,7 @@ type etcdProgramSpecs struct {
 	UnaryFailed        *ebpf.ProgramSpec `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
 	UnaryServed        *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UnaryUser          *ebpf.ProgramSpec `ebpf:"unary_user"`
+	UserFound          *ebpf.ProgramSpec `ebpf:"user_found"`
 	WatchCanceled      *ebpf.ProgramSpec `ebpf:"watch_canceled"`
 	WatchClosed        *ebpf.ProgramSpec `ebpf:"watch_closed"`
 	WatchCreated       *ebpf.ProgramSpec `ebpf:"watch_created"`
@@ -579,7 +579,7 @@ type etcdPrograms struct {
 	UnaryFailed        *ebpf.Program `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
 	UnaryServed        *ebpf.Program `ebpf:"unary_served"`
-	UnaryUser          *ebpf.Program `ebpf:"unary_user"`
+	UserFound          *ebpf.Program `ebpf:"user_found"`
 	WatchCanceled      *ebpf.Program `ebpf:"watch_canceled"`
 	WatchClosed        *ebpf.Program `ebpf:"watch_closed"`
 	WatchCreated       *ebpf.Program `ebpf:"watch_created"`
@@ -603,7 +603,7 @@ func (p *etcdPrograms) Close() error {
 		p.UnaryFailed,
 		p.UnaryFailedChecked,
 		p.UnaryServed,
-		p.UnaryUser,
+		p.UserFound,
 		p.WatchCanceled,
 		p.WatchClosed,
 		p.WatchCreated,

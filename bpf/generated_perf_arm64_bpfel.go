@@ -201,7 +201,7 @@ const (
 	perfProgUnaryFailed         = "unary_failed"
 	perfProgUnaryFailedChecked  = "unary_failed_checked"
 	perfProgUnaryServed         = "unary_served"
-	perfProgUnaryUser           = "unary_user"
+	perfProgUserFound           = "user_found"
 	perfProgWatchCanceled       = "watch_canceled"
 	perfProgWatchClosed         = "watch_closed"
 	perfProgWatchCreated        = "watch_created"
@@ -283,7 +283,7 @@ type perfProgramSpecs struct {
 	UnaryFailed        *ebpf.ProgramSpec `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
 	UnaryServed        *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UnaryUser          *ebpf.ProgramSpec `ebpf:"unary_user"`
+	UserFound          *ebpf.ProgramSpec `ebpf:"user_found"`
 	WatchCanceled      *ebpf.ProgramSpec `ebpf:"watch_canceled"`
 	WatchClosed        *ebpf.ProgramSpec `ebpf:"watch_closed"`
 	WatchCreated       *ebpf.ProgramSpec `ebpf:"watch_created"`
@@ -432,7 +432,7 @@ type perfPrograms struct {
 	UnaryFailed        *ebpf.Program `ebpf:"unary_failed"`
 	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
 	UnaryServed        *ebpf.Program `ebpf:"unary_served"`
-	UnaryUser          *ebpf.Program `ebpf:"unary_user"`
+	UserFound          *ebpf.Program `ebpf:"user_found"`
 	WatchCanceled      *ebpf.Program `ebpf:"watch_canceled"`
 	WatchClosed        *ebpf.Program `ebpf:"watch_closed"`
 	WatchCreated       *ebpf.Program `ebpf:"watch_created"`
@@ -456,7 +456,7 @@ func (p *perfPrograms) Close() error {
 		p.UnaryFailed,
 		p.UnaryFailedChecked,
 		p.UnaryServed,
-		p.UnaryUser,
+		p.UserFound,
 		p.WatchCanceled,
 		p.WatchClosed,
 		p.WatchCreated,

@@ -54,28 +54,36 @@ struct go_string { /* and the first two words of a slice */
 #define STACK_WILL_GROW(ctx) (!((ctx)->pstate & (1 << 29)) || ((ctx)->pstate & (1 << 30)))
 #endif
 
-/* Reads from etcd's memory. A page that is not resident is not fetched: what cannot be read is counted and left out. */
-static __always_inline bool take(void *to, __u32 size, __u64 from)
+/* Reads from etcd's memory. A page that is not resident is not fetched: what cannot be read is 0, and noted in missing. It is
+ * noted without a branch, and looked at where the program or the record ends, because the kernel verifies each way through
+ * a program, which is most of what it takes to load one. */
+static __always_inline bool take(long *missing, void *to, __u32 size, __u64 from)
 {
-	if (bpf_probe_read_user(to, size, (const void *)from) == 0)
-		return true;
-	count(COUNT_UNREADABLE);
-	return false;
+	long error = bpf_probe_read_user(to, size, (const void *)from);
+	*missing |= error;
+	return !error;
 }
 
-static __always_inline __u64 take_word(__u64 from)
+/* Counts that something was missing, once, and forgets it: before what is long, or it is verified with and without. */
+static __always_inline void count_missing(long *missing)
 {
-	__u64 word = 0;
-	if (!from || !take(&word, sizeof word, from))
-		return 0;
+	if (*missing)
+		count(COUNT_UNREADABLE);
+	*missing = 0;
+}
+
+static __always_inline __u64 take_word(long *missing, __u64 from)
+{
+	__u64 word;
+	take(missing, &word, sizeof word, from);
 	return word;
 }
 
 /* The n-th word of the arguments at a stack check: from 0, and known when this is compiled. */
-static __always_inline __u64 argument(struct pt_regs *ctx, const struct binary *b, int n)
+static __always_inline __u64 argument(long *missing, struct pt_regs *ctx, const struct binary *b, int n)
 {
 	if (b->layout == LAYOUT_STACK)
-		return take_word(GO_SP(ctx) + 8 + 8 * n);
+		return take_word(missing, GO_SP(ctx) + 8 + 8 * n);
 	switch (n) {
 	case 0:
 		return GO_REG0(ctx);
@@ -88,32 +96,20 @@ static __always_inline __u64 argument(struct pt_regs *ctx, const struct binary *
 	}
 }
 
-/* What a struct operation calls number, count or answer. */
-static __always_inline __s64 take_number(__u64 base, __u16 offset, __u8 size)
+/* What a struct operation calls number, count or answer: of 8, 4 or 1 bytes. */
+static __always_inline __s64 take_number(long *missing, __u64 base, __u16 offset, __u8 size)
 {
-	struct go_string s;
-	__s64 number = 0;
-	if (offset == NONE || !base)
+	__s64 number[2] = {};
+	if (offset == NONE || !base || !take(missing, number, size & 15, base + offset))
 		return UNKNOWN;
-	if (size == 24)
-		return take(&s, sizeof s, base + offset) ? s.len : UNKNOWN;
-	if (size == 8)
-		return take(&number, 8, base + offset) ? number : UNKNOWN;
-	if (size == 4)
-		return take(&number, 4, base + offset) ? number : UNKNOWN;
-	return take(&number, 1, base + offset) ? number : UNKNOWN;
+	return number[0];
 }
 
-/* Copies up to max bytes of a string or slice to a place that has max bytes; gives how many. max is a power of two. */
-static __always_inline __u32 take_text(void *to, const struct go_string *s, __u32 max)
+/* Copies up to max bytes of a string or slice to a place that has max bytes; gives how many. */
+static __always_inline __u32 take_text(long *missing, void *to, const struct go_string *s, __u32 max)
 {
 	__u64 n = s->len;
-	if (!s->data || s->len <= 0)
-		return 0;
 	if (n > max)
 		n = max;
-	if (n == max)
-		return take(to, max, s->data) ? max : 0;
-	n &= max - 1;
-	return take(to, n, s->data) ? n : 0;
+	return take(missing, to, n, s->data) ? n : 0;
 }

@@ -13,37 +13,37 @@
 
 /* The *net.netFD below a *tls.Conn. What is around a *net.TCPConn begins with the connection that it wraps: for timeouts,
  * for limits, for cmux. */
-static __always_inline __u64 find_fd(__u64 conn, const struct binary *b, __u64 bias)
+static __always_inline __u64 find_fd(long *missing, __u64 conn, const struct binary *b, __u64 bias)
 {
 	struct go_interface c;
 	__u64 at = conn + b->tls_conn;
-	for (int i = 0; i < WRAPPED_MAX && take(&c, sizeof c, at); i++) {
-		__u64 type = take_word(c.tab + 8);
+	for (int i = 0; i < WRAPPED_MAX && take(missing, &c, sizeof c, at); i++) {
+		__u64 type = take_word(missing, c.tab + 8);
 		if (!type)
 			break;
 		if (type == b->tcp_conn + bias)
-			return take_word(c.data);
+			return take_word(missing, c.data);
 		if (type == b->tcp_kept + bias)
-			return take_word(take_word(c.data));
+			return take_word(missing, take_word(missing, c.data));
 		at = c.data;
 	}
 	return 0;
 }
 
-static __always_inline __u32 take_end(void *to, __u16 *port, __u64 at, const struct binary *b, __u64 bias)
+static __always_inline __u32 take_end(long *missing, void *to, __u16 *port, __u64 at, const struct binary *b, __u64 bias)
 {
 	struct go_interface addr;
-	if (!take(&addr, sizeof addr, at) || take_word(addr.tab + 8) != b->tcp_addr + bias)
+	if (!take(missing, &addr, sizeof addr, at) || take_word(missing, addr.tab + 8) != b->tcp_addr + bias)
 		return 0; /* a Unix socket */
-	return take_ip(to, port, addr.data, b);
+	return take_ip(missing, to, port, addr.data, b);
 }
 
-static __always_inline void take_reason(struct handshake *s, struct go_interface err, const struct binary *b, __u64 bias)
+static __always_inline void take_reason(long *missing, struct handshake *s, struct go_interface err, const struct binary *b, __u64 bias)
 {
 	struct go_string text;
-	__u64 type = take_word(err.tab + 8);
-	if (type == b->permanent_error + bias && take(&err, sizeof err, err.data))
-		type = take_word(err.tab + 8);
+	__u64 type = take_word(missing, err.tab + 8);
+	if (type == b->permanent_error + bias && take(missing, &err, sizeof err, err.data))
+		type = take_word(missing, err.tab + 8);
 	s->h.operation = HANDSHAKE_OTHER;
 	if (!type)
 		return;
@@ -56,12 +56,12 @@ static __always_inline void take_reason(struct handshake *s, struct go_interface
 		s->h.operation = HANDSHAKE_TEXT;
 	else if (type == b->op_error)
 		s->h.operation = HANDSHAKE_NETWORK;
-	if ((type == b->plain_error || type == b->op_error) && take(&text, sizeof text, err.data))
-		s->text_len = take_text(s->text, &text, NAME_MAX);
+	if ((type == b->plain_error || type == b->op_error) && take(missing, &text, sizeof text, err.data))
+		s->text_len = take_text(missing, s->text, &text, NAME_MAX);
 }
 
 /* embed's closure for TLSInfo.HandshakeFailure (conn *tls.Conn, err error) */
-static __always_inline void on_handshake_failed(struct pt_regs *ctx)
+static __always_inline void on_handshake_failed(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
@@ -71,8 +71,8 @@ static __always_inline void on_handshake_failed(struct pt_regs *ctx)
 	struct go_interface err = {.tab = GO_REG1(ctx), .data = GO_REG2(ctx)};
 	__u64 conn = GO_REG0(ctx);
 	if (b->layout == LAYOUT_STACK) {
-		conn = take_word(GO_SP(ctx) + 8);
-		if (!take(&err, sizeof err, GO_SP(ctx) + 16))
+		conn = take_word(missing, GO_SP(ctx) + 8);
+		if (!take(missing, &err, sizeof err, GO_SP(ctx) + 16))
 			return;
 	}
 	struct handshake *s = reserve(sizeof *s);
@@ -80,11 +80,11 @@ static __always_inline void on_handshake_failed(struct pt_regs *ctx)
 		return;
 	__builtin_memset(s, 0, sizeof *s);
 	s->h = h;
-	__u64 fd = find_fd(conn, b, p->bias);
+	__u64 fd = find_fd(missing, conn, b, p->bias);
 	if (fd) {
-		take_end(s->remote, &s->local_port, fd + b->fd_local, b, p->bias);
-		s->remote_len = take_end(s->remote, &s->remote_port, fd + b->fd_remote, b, p->bias);
+		take_end(missing, s->remote, &s->local_port, fd + b->fd_local, b, p->bias);
+		s->remote_len = take_end(missing, s->remote, &s->remote_port, fd + b->fd_remote, b, p->bias);
 	}
-	take_reason(s, err, b, p->bias);
+	take_reason(missing, s, err, b, p->bias);
 	submit(s);
 }

@@ -31,51 +31,51 @@ static __always_inline __u64 find_peer(__u64 at, __u64 peer_key)
 }
 
 /* *net.TCPAddr: copies its IP, gives how many bytes that has. */
-static __always_inline __u32 take_ip(void *to, __u16 *port, __u64 addr, const struct binary *b)
+static __always_inline __u32 take_ip(long *missing, void *to, __u16 *port, __u64 addr, const struct binary *b)
 {
 	struct go_string ip;
-	if (!take(&ip, sizeof ip, addr)) /* net.TCPAddr begins with its IP */
+	if (!take(missing, &ip, sizeof ip, addr)) /* net.TCPAddr begins with its IP */
 		return 0;
-	__s64 number = take_number(addr, b->tcp_port, 8);
+	__s64 number = take_number(missing, addr, b->tcp_port, 8);
 	*port = number > 0 ? number : 0;
-	return take_text(to, &ip, 16);
+	return take_text(missing, to, &ip, 16);
 }
 
-static __always_inline void take_address(struct request *r, __u64 peer, const struct binary *b, __u64 bias)
+static __always_inline void take_address(long *missing, struct request *r, __u64 peer, const struct binary *b, __u64 bias)
 {
 	struct go_interface addr;
 	struct go_string s;
-	if (!take(&addr, sizeof addr, peer) || !addr.data)
+	if (!take(missing, &addr, sizeof addr, peer) || !addr.data)
 		return;
-	__u64 type = take_word(addr.tab + 8);
+	__u64 type = take_word(missing, addr.tab + 8);
 	if (!type)
 		return;
 	if (type == b->tcp_addr + bias) {
-		r->client_len = take_ip(r->client, &r->client_port, addr.data, b);
-	} else if (type == b->text_addr + bias && take(&s, sizeof s, addr.data)) {
+		r->client_len = take_ip(missing, r->client, &r->client_port, addr.data, b);
+	} else if (type == b->text_addr + bias && take(missing, &s, sizeof s, addr.data)) {
 		r->h.flags |= REQUEST_TEXT_ADDR;
-		r->client_len = take_text(r->client, &s, CLIENT_MAX); /* [ip]:port has up to 47, and a zone */
+		r->client_len = take_text(missing, r->client, &s, CLIENT_MAX); /* [ip]:port has up to 47, and a zone */
 	}
 }
 
-static __always_inline void take_subject(struct request *r, __u64 peer, const struct binary *b, __u64 bias)
+static __always_inline void take_subject(long *missing, struct request *r, __u64 peer, const struct binary *b, __u64 bias)
 {
 	struct go_interface info;
 	struct go_string s;
-	if (b->peer_auth == NONE || !take(&info, sizeof info, peer + b->peer_auth) || !info.tab || !info.data)
+	if (b->peer_auth == NONE || !take(missing, &info, sizeof info, peer + b->peer_auth) || !info.tab || !info.data)
 		return;
-	if (take_word(info.tab + 8) != b->tls_info + bias || !take(&s, sizeof s, info.data + b->tls_peers) || s.len <= 0)
+	if (take_word(missing, info.tab + 8) != b->tls_info + bias || !take(missing, &s, sizeof s, info.data + b->tls_peers) || s.len <= 0)
 		return;
-	__u64 certificate = take_word(s.data); /* the client's own is the first */
-	if (certificate && take(&s, sizeof s, certificate + b->subject))
-		r->subject_len = take_text(r->subject, &s, NAME_MAX);
+	__u64 certificate = take_word(missing, s.data); /* the client's own is the first */
+	if (certificate && take(missing, &s, sizeof s, certificate + b->subject))
+		r->subject_len = take_text(missing, r->subject, &s, NAME_MAX);
 }
 
-static __always_inline void take_peer(struct request *r, __u64 ctx, const struct binary *b, __u64 bias)
+static __always_inline void take_peer(long *missing, struct request *r, __u64 ctx, const struct binary *b, __u64 bias)
 {
 	__u64 peer = b->peer_key ? find_peer(ctx, b->peer_key + bias) : 0;
 	if (!peer)
 		return;
-	take_address(r, peer, b, bias);
-	take_subject(r, peer, b, bias);
+	take_address(missing, r, peer, b, bias);
+	take_subject(missing, r, peer, b, bias);
 }

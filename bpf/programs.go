@@ -36,7 +36,7 @@ type Options struct {
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
 	spec    *ebpf.CollectionSpec
-	loaded  *ebpf.Collection // programs of etcd 3.4 once one was met
+	loaded  *ebpf.Collection // programs that not every etcd needs once one was met that does
 	types   *btf.Cache       // of the kernel
 	records buffer
 	lost    *ebpf.Memory // nil: it is asked for
@@ -86,7 +86,7 @@ func Load(o Options) (*Programs, error) {
 			program.AttachType = ebpf.AttachNone
 		}
 	}
-	if p.loaded, err = p.load(nil, func(name string) bool { return !isOld(name) }); err != nil {
+	if p.loaded, err = p.load(nil, func(name string) bool { return !byVersion(name) }); err != nil {
 		return nil, errors.Join(err, p.pids.Close())
 	}
 	if records := p.loaded.Maps[etcdMapRecords]; p.perf {
@@ -101,8 +101,11 @@ func Load(o Options) (*Programs, error) {
 	return p, nil
 }
 
-// isOld tells whether a program is of etcd 3.4.
-func isOld(program string) bool { return strings.HasPrefix(program, "old_") }
+// byVersion tells whether a program is only for some versions of etcd: those of 3.4,
+// and those of later ones.
+func byVersion(program string) bool {
+	return strings.HasPrefix(program, "old_") || strings.HasPrefix(program, "unary_")
+}
 
 // load puts some programs into the kernel, with maps that are there already.
 func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
@@ -118,8 +121,8 @@ func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) boo
 	return loaded, err
 }
 
-// ForgetTypes gives the memory back that the types of the kernel take, some MiB: what
-// is loaded later reads them again.
+// ForgetTypes gives the memory back that the types of the kernel take, some MiB. What
+// is loaded later, for an etcd of another version, reads them again: 12 ms.
 func (p *Programs) ForgetTypes() { p.types = btf.NewCache() }
 
 // Probe is a place to attach to.
@@ -136,7 +139,7 @@ func (p *Programs) Attach(exe string, pid int, probes []Probe) (*Attachment, err
 	if err != nil {
 		return nil, err
 	}
-	if err := p.loadOld(probes); err != nil {
+	if err := p.loadFor(probes); err != nil {
 		return nil, err
 	}
 	a := &Attachment{}
@@ -172,11 +175,11 @@ func (p *Programs) program(name Program) (*ebpf.Program, error) {
 	return nil, fmt.Errorf("there is no program %s", name)
 }
 
-// loadOld loads what probes need of etcd 3.4 and is not loaded yet.
-func (p *Programs) loadOld(probes []Probe) error {
+// loadFor loads what probes need and is not loaded yet.
+func (p *Programs) loadFor(probes []Probe) error {
 	missing := map[string]bool{}
 	for _, probe := range probes {
-		if name := string(probe.Program); isOld(name) && p.loaded.Programs[name] == nil {
+		if name := string(probe.Program); byVersion(name) && p.loaded.Programs[name] == nil {
 			missing[name] = true
 		}
 	}
@@ -185,13 +188,13 @@ func (p *Programs) loadOld(probes []Probe) error {
 	}
 	shared := maps.Clone(p.loaded.Maps)
 	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return strings.HasPrefix(name, ".") }) // constants
-	old, err := p.load(shared, func(name string) bool { return missing[name] })
+	more, err := p.load(shared, func(name string) bool { return missing[name] })
 	if err != nil {
 		return err
 	}
-	maps.Copy(p.loaded.Programs, old.Programs)
-	old.Programs = nil
-	old.Close() // programs keep their maps
+	maps.Copy(p.loaded.Programs, more.Programs)
+	more.Programs = nil
+	more.Close() // programs keep their maps
 	p.ForgetTypes()
 	return nil
 }
@@ -317,7 +320,7 @@ func (p *Programs) Distributions() ([]Distribution, error) {
 // Counters are what the programs count, since Load.
 type Counters struct {
 	Sent       uint64 // records that are in the buffer, or were: not those of Lost
-	Unreadable uint64 // reads of etcd's memory that failed
+	Unreadable uint64 // records and other runs that could not read some of etcd's memory
 	NoPeer     uint64 // requests in whose context no client was found
 	Unfinished uint64 // requests of etcd 3.4 whose end was not seen
 }

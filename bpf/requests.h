@@ -71,41 +71,36 @@ static __always_inline struct header header(struct pt_regs *ctx, __u8 kind, __u8
 }
 
 /* key and range end, or name of the method, into data: the last that is read of a request. */
-static __always_inline void take_data(struct request *r, __u8 *data, __u32 half, const struct go_string *key, const struct go_string *end, __u64 unreadable)
+static __always_inline void take_data(long *missing, struct request *r, __u8 *data, __u32 half, const struct go_string *key, const struct go_string *end)
 {
-	r->key_kept = take_text(data, key, half);
-	r->end_kept = take_text(data + half, end, half);
-	if (counted(COUNT_UNREADABLE) != unreadable)
+	r->key_kept = take_text(missing, data, key, half);
+	r->end_kept = take_text(missing, data + half, end, half);
+	if (*missing)
 		r->h.flags |= REQUEST_PARTIAL;
 }
 
-static __always_inline void take_request(struct request *r, const struct header *h, const struct served *s, const struct operation *op,
+static __always_inline void take_request(long *missing, struct request *r, const struct header *h, const struct served *s, const struct operation *op,
 					 const struct binary *b, const struct process *p, const struct go_string *key, const struct go_string *end)
 {
 	r->h = *h;
+	r->h.operation = op->code;
 	r->h.flags = s->flags;
 	r->wall = s->wall;
 	r->ext = s->ext;
 	r->cluster = r->member = r->revision = 0;
-	r->number = r->count = r->answer = r->value_len = UNKNOWN;
 	r->key_len = key->data ? key->len : -1;
 	r->end_len = end->data ? end->len : -1;
 	r->client_port = 0;
 	r->client_len = r->user_len = r->subject_len = 0;
-	if (op) {
-		r->h.operation = op->code;
-		r->number = op->number == NONE ? s->number : take_number(s->request, op->number, op->number_size);
-		r->value_len = take_number(s->request, op->value, 24);
-		if (s->response) {
-			r->count = take_number(s->response, op->count, op->count_size);
-			r->answer = take_number(s->response, op->answer, op->answer_size);
-			__u64 response_header = op->header == NONE ? 0 : take_word(s->response + op->header);
-			if (response_header) {
-				r->cluster = take_word(response_header + b->cluster);
-				r->member = take_word(response_header + b->member);
-				r->revision = take_word(response_header + b->revision);
-			}
-		}
+	r->number = op->number == NONE ? s->number : take_number(missing, s->request, op->number, op->number_size);
+	r->value_len = take_number(missing, s->request, op->value, 8);
+	r->count = take_number(missing, s->response, op->count, op->count_size);
+	r->answer = take_number(missing, s->response, op->answer, op->answer_size);
+	__u64 response_header = s->response && op->header != NONE ? take_word(missing, s->response + op->header) : 0;
+	if (response_header) {
+		r->cluster = take_word(missing, response_header + b->cluster);
+		r->member = take_word(missing, response_header + b->member);
+		r->revision = take_word(missing, response_header + b->revision);
 	}
 	struct goroutine g = {.tgid = h->tgid, .g = h->goroutine};
 	if (p->users) {
@@ -117,37 +112,20 @@ static __always_inline void take_request(struct request *r, const struct header 
 		if (h->kind == RECORD_REQUEST)
 			bpf_map_delete_elem(&users, &g);
 	}
-	take_peer(r, s->ctx, b, p->bias);
-}
-
-/* The operations of the branch that ran follow, each as a record of its own. This reads like take, but leaves failures to
- * the caller: each way through a loop is verified, so what is in it has few branches, and what an operation does not have
- * is read with size 0. */
-static __always_inline long missed(void *to, __u32 size, __u64 from)
-{
-	return bpf_probe_read_user(to, size, (const void *)from);
+	take_peer(missing, r, s->ctx, b, p->bias);
 }
 
 /* How many keys operation i, a delete, has deleted: size is 0 if it is none. */
-static __always_inline long missed_deleted(__s64 *to, __u32 size, __u64 responses, __u32 i, const struct binary *b)
+static __always_inline void take_deleted(long *missing, __s64 *to, __u32 size, __u64 responses, __u32 i, const struct binary *b)
 {
-	__u64 at = 0;
-	long missing = missed(&at, size, responses + 8 * i); /* *ResponseOp */
-	missing |= missed(&at, size, at + b->response_op + 8);
-	missing |= missed(&at, size, at);
-	return missing | missed(to, size, at + b->deleted);
+	__u64 response = take_word(missing, responses + 8 * i); /* *ResponseOp */
+	__u64 wrapper = take_word(missing, response + b->response_op + 8);
+	take(missing, to, size, take_word(missing, wrapper) + b->deleted);
 }
 
-static __always_inline long missed_text(void *to, __u16 *kept, const struct go_string *s)
-{
-	__u64 n = s->len;
-	if (n > DATA_LARGE / 2)
-		n = DATA_LARGE / 2;
-	*kept = n;
-	return missed(to, n, s->data);
-}
-
-/* Operation `which`; the upper half of that has the flags of the record. */
+/* The operations of the branch that ran follow, each as a record of its own. Operation `which`; the upper half of that has
+ * the flags of the record. Each way through a loop is verified, so what is in it has few branches, and what an operation
+ * does not have is read with size 0. */
 static __always_inline int take_inner(__u64 list, __u64 responses, __u64 which, __u64 goroutine, __u64 ktime)
 {
 	__u64 id = bpf_get_current_pid_tgid();
@@ -156,47 +134,44 @@ static __always_inline int take_inner(__u64 list, __u64 responses, __u64 which, 
 	struct binary *b = p ? bpf_map_lookup_elem(&binaries, &p->binary) : NULL;
 	if (!b)
 		return 0;
+	long missing = 0;
 	struct operation_key type = {.binary = p->binary};
 	struct go_interface wrapped;
-	__u64 one, message;
-	long missing = missed(&one, 8, list + 8 * i); /* *RequestOp */
-	missing |= missed(&wrapped, sizeof wrapped, one + b->operation);
-	missing |= missed(&type.type, 8, wrapped.tab + 8);
-	missing |= missed(&message, 8, wrapped.data);
-	type.type -= p->bias;
+	__u64 one = take_word(&missing, list + 8 * i); /* *RequestOp */
+	take(&missing, &wrapped, sizeof wrapped, one + b->operation);
+	type.type = take_word(&missing, wrapped.tab + 8) - p->bias;
+	__u64 message = take_word(&missing, wrapped.data);
 	struct operation *op = bpf_map_lookup_elem(&operations, &type);
 	struct inner *r = op ? reserve(sizeof *r) : NULL;
 	if (!r)
 		return 0;
 	struct {
-		struct go_string key, end, value;
+		struct go_string key, end;
 	} *is = (void *)r->data; /* until it is needed; the stack has little room */
 	__builtin_memset(is, 0, sizeof *is);
-	is->value.len = r->number = UNKNOWN;
-	missing |= missed(&is->key, op->key_size & 16, message + op->key);
-	missing |= missed(&is->end, op->end_size & 16, message + op->end);
-	missing |= missed(&is->value, op->value_size & 16, message + op->value);
-	missing |= missed(&r->number, op->number_size & 8, message + op->number);
-	missing |= missed_deleted(&r->number, op->answer_size & 8, responses, i, b);
+	r->value_len = r->number = UNKNOWN;
+	take(&missing, &is->key, op->key_size & 16, message + op->key);
+	take(&missing, &is->end, op->end_size & 16, message + op->end);
+	take(&missing, &r->value_len, op->value_size & 8, message + op->value);
+	take(&missing, &r->number, op->number_size & 8, message + op->number);
+	take_deleted(&missing, &r->number, op->answer_size & 8, responses, i, b);
 	struct go_string key = is->key, end = is->end;
 	r->h = (struct header){
 		.kind = RECORD_INNER, .operation = op->code, .flags = which >> 32, .tgid = tgid, .tid = (__u32)id, .goroutine = goroutine, .ktime = ktime,
 	};
 	r->index = i;
-	r->value_len = is->value.len;
 	r->key_len = key.len;
 	r->end_len = end.len;
-	missing |= missed_text(r->data, &r->key_kept, &key);
-	missing |= missed_text(r->data + DATA_LARGE / 2, &r->end_kept, &end);
+	r->key_kept = take_text(&missing, r->data, &key, DATA_LARGE / 2);
+	r->end_kept = take_text(&missing, r->data + DATA_LARGE / 2, &end, DATA_LARGE / 2);
 	if (missing) { /* an operation that is not known: what could not be read is 0, and must not be told */
 		r->h.operation = 0;
 		r->key_len = r->end_len = -1;
 		r->key_kept = r->end_kept = 0;
 		r->value_len = r->number = UNKNOWN;
+		count(COUNT_UNREADABLE);
 	}
 	submit(r);
-	if (missing)
-		count(COUNT_UNREADABLE);
 	return 0;
 }
 
@@ -214,11 +189,15 @@ static __noinline int take_inner_within(__u64 list, __u64 responses, __u64 which
 
 static __noinline void take_transaction(const struct header *h, const struct served *s, const struct binary *b)
 {
+	long missing = 0;
 	struct go_string list;
-	bool succeeded = s->response && take_number(s->response, b->txn_succeeded, 1) == 1;
-	if (!s->response || !take(&list, sizeof list, s->request + (succeeded ? b->txn_success : b->txn_failure)))
+	bool succeeded = take_number(&missing, s->response, b->txn_succeeded, 1) == 1;
+	__u64 responses = take_word(&missing, s->response + b->txn_responses), flags = succeeded ? 0 : (__u64)INNER_ELSE << 32;
+	take(&missing, &list, sizeof list, s->request + (succeeded ? b->txn_success : b->txn_failure));
+	if (missing) {
+		count(COUNT_UNREADABLE);
 		return;
-	__u64 responses = take_word(s->response + b->txn_responses), flags = succeeded ? 0 : (__u64)INNER_ELSE << 32;
+	}
 	if (list.len > INNER_MAX)
 		list.len = INNER_MAX;
 	if (bpf_iter_num_new) {
@@ -236,29 +215,28 @@ static __noinline void take_transaction(const struct header *h, const struct ser
 
 static __noinline void emit(const struct header *h, const struct served *s, const struct operation *op, const struct binary *b, const struct process *p)
 {
+	long missing = 0;
 	struct go_string key = {}, end = {};
-	__u64 unreadable = counted(COUNT_UNREADABLE);
-	if (!op)
-		take(&key, sizeof key, s->method);
-	else if (op->key != NONE)
-		take(&key, sizeof key, s->request + op->key);
-	if (op && op->end != NONE)
-		take(&end, sizeof end, s->request + op->end);
+	if (op->key != NONE)
+		take(&missing, &key, sizeof key, (op->code ? s->request : s->method) + op->key);
+	if (op->end != NONE)
+		take(&missing, &end, sizeof end, s->request + op->end);
 	if (key.len <= DATA_SMALL / 2 && end.len <= DATA_SMALL / 2) {
 		struct request *r = reserve(sizeof *r);
 		if (!r)
 			return;
-		take_request(r, h, s, op, b, p, &key, &end);
-		take_data(r, r->data, DATA_SMALL / 2, &key, &end, unreadable);
+		take_request(&missing, r, h, s, op, b, p, &key, &end);
+		take_data(&missing, r, r->data, DATA_SMALL / 2, &key, &end);
 		submit(r);
 	} else {
 		struct large_request *l = reserve(sizeof *l);
 		if (!l)
 			return;
-		take_request(&l->r, h, s, op, b, p, &key, &end);
-		take_data(&l->r, l->r.data, DATA_LARGE / 2, &key, &end, unreadable);
+		take_request(&missing, &l->r, h, s, op, b, p, &key, &end);
+		take_data(&missing, &l->r, l->r.data, DATA_LARGE / 2, &key, &end);
 		submit(l);
 	}
+	count_missing(&missing);
 }
 
 /* Decides whether a request leaves. First what costs least: most requests are reads that do not. Gives whether it is a
@@ -269,16 +247,22 @@ static __noinline bool finish(const struct header *head, struct served *s, const
 	h.kind = RECORD_REQUEST; /* of etcd 3.4 a failure may be the end */
 	struct operation_key key = {.type = s->request_type - p->bias, .binary = p->binary};
 	struct operation *op = bpf_map_lookup_elem(&operations, &key);
+	if (!op) {
+		key.type = 0;
+		op = bpf_map_lookup_elem(&operations, &key);
+		if (!op)
+			return false;
+	}
 	__u64 began = s->wall ? s->ext + p->start_nano : s->ext;
 	s->began = began;
-	bool leaves = !op || op->emit || !p->checked;
+	bool leaves = op->emit || !p->checked;
 	if (!s->response) {
 		s->flags |= REQUEST_FAILED;
 		leaves = true;
 	}
 	if ((!s->wall || p->start_nano) && h.ktime >= began) {
 		if (s->response && p->checked)
-			distribute(h.tgid, RECORD_REQUEST, op ? op->code : 0, h.ktime - began);
+			distribute(h.tgid, RECORD_REQUEST, op->code, h.ktime - began);
 		if (h.ktime - began >= slow_request) {
 			s->flags |= REQUEST_SLOW;
 			leaves = true;
@@ -291,7 +275,7 @@ static __noinline bool finish(const struct header *head, struct served *s, const
 	if (!leaves)
 		return false;
 	emit(&h, s, op, b, p);
-	return op && op->txn;
+	return op->txn;
 }
 
 static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *h, struct process **p, struct binary **b)
@@ -308,7 +292,7 @@ static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *
 }
 
 /* v3rpc.logUnaryRequestStats(ctx, lg, [warnLatency,] info, startTime, req, resp) */
-static __always_inline void on_served(struct pt_regs *ctx)
+static __always_inline void on_served(long *missing, struct pt_regs *ctx)
 {
 	struct served s = {.number = UNKNOWN};
 	struct process *p;
@@ -320,13 +304,13 @@ static __always_inline void on_served(struct pt_regs *ctx)
 	__u64 info;
 	if (b->layout == LAYOUT_STACK) {
 		__u64 arguments = GO_SP(ctx) + 8;
-		s.ctx = take_word(arguments + 8);
-		if (!take(stack, 24, arguments + 24))
+		s.ctx = take_word(missing, arguments + 8);
+		if (!take(missing, stack, 24, arguments + 24))
 			return;
 		info = stack[0];
 		s.wall = stack[1];
 		s.ext = stack[2];
-		if (!take(stack, 32, arguments + 56))
+		if (!take(missing, stack, 32, arguments + 56))
 			return;
 		s.request_type = stack[0];
 		s.request = stack[1];
@@ -339,7 +323,7 @@ static __always_inline void on_served(struct pt_regs *ctx)
 		s.request_type = GO_REG7(ctx);
 		s.request = GO_REG8(ctx);
 #if defined(__TARGET_ARCH_x86)
-		s.response = take_word(GO_SP(ctx) + 16);
+		s.response = take_word(missing, GO_SP(ctx) + 16);
 #else
 		s.response = GO_REG10(ctx);
 #endif
@@ -349,7 +333,7 @@ static __always_inline void on_served(struct pt_regs *ctx)
 		s.wall = GO_REG5(ctx);
 		s.ext = GO_REG6(ctx);
 #if defined(__TARGET_ARCH_x86)
-		if (!take(stack, 32, GO_SP(ctx) + 8))
+		if (!take(missing, stack, 32, GO_SP(ctx) + 8))
 			return;
 		s.request_type = stack[0];
 		s.request = stack[1];
@@ -361,12 +345,13 @@ static __always_inline void on_served(struct pt_regs *ctx)
 #endif
 	}
 	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
+	count_missing(missing);
 	if (finish(&h, &s, b, p))
 		take_transaction(&h, &s, b);
 }
 
 /* 3.4, v3rpc.newLogUnaryInterceptor.func1(ctx, req, info, handler) */
-static __always_inline void on_begun(struct pt_regs *ctx)
+static __always_inline void on_begun(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
@@ -399,7 +384,7 @@ static __always_inline void end(const struct header *h, struct process *p, struc
 }
 
 /* 3.4, grpc.(*Server).sendResponse(t, stream, msg, ...) */
-static __always_inline void on_answered(struct pt_regs *ctx)
+static __always_inline void on_answered(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
@@ -409,21 +394,21 @@ static __always_inline void on_answered(struct pt_regs *ctx)
 	end(&h, p, b, GO_REG5(ctx));
 }
 
-static __always_inline void fail(const struct header *h, __u32 code, const struct go_string *message)
+static __always_inline void fail(long *missing, const struct header *h, __u32 code, const struct go_string *message)
 {
 	struct failure *f = reserve(sizeof *f);
 	if (!f)
 		return;
 	f->h = *h;
 	f->code = code;
-	f->message_len = message ? take_text(f->message, message, MESSAGE_MAX) : 0;
+	f->message_len = message ? take_text(missing, f->message, message, MESSAGE_MAX) : 0;
 	submit(f);
 }
 
 /* internal/status.(*Error).GRPCStatus(): gRPC asks a failed request's error for its code, after it was served, and
  * interceptors may have asked before. A small function without a stack check: stepped over, but only for failures. old:
  * of etcd 3.4, where it is the end of the request too. */
-static __always_inline void on_failure(struct pt_regs *ctx, bool check, bool old)
+static __always_inline void on_failure(long *missing, struct pt_regs *ctx, bool check, bool old)
 {
 	struct go_string message = {};
 	struct process *p;
@@ -431,30 +416,31 @@ static __always_inline void on_failure(struct pt_regs *ctx, bool check, bool old
 	struct header h;
 	if ((check && STACK_WILL_GROW(ctx)) || !find(ctx, RECORD_FAILURE, &h, &p, &b) || b->status_code == NONE)
 		return;
-	__u64 status = argument(ctx, b, 0);
+	__u64 status = argument(missing, ctx, b, 0);
 	for (int i = 0; i < 3 && i < b->status_depth; i++)
-		status = take_word(status);
+		status = take_word(missing, status);
 	if (!status)
 		return;
-	__s64 code = take_number(status, b->status_code, 4);
-	take(&message, sizeof message, status + b->status_message);
+	__s64 code = take_number(missing, status, b->status_code, 4);
+	take(missing, &message, sizeof message, status + b->status_message);
+	count_missing(missing);
 	if (old)
 		end(&h, p, b, 0);
-	fail(&h, code, &message);
+	fail(missing, &h, code, &message);
 }
 
 /* What gRPC makes of an error that is no status of its own: codes/codes.go. */
 enum code { CODE_CANCELLED = 1, CODE_UNKNOWN = 2, CODE_DEADLINE_EXCEEDED = 4 };
 
 /* context.Canceled is an error as any other but for its text. */
-static __always_inline bool is_canceled(const struct go_string *s)
+static __always_inline bool is_canceled(long *missing, const struct go_string *s)
 {
 	char text[16];
-	return s->len == sizeof text && take(text, sizeof text, s->data) && !__builtin_memcmp(text, "context canceled", sizeof text);
+	return s->len == sizeof text && take(missing, text, sizeof text, s->data) && !__builtin_memcmp(text, "context canceled", sizeof text);
 }
 
 /* status.FromContextError(err): for errors that are no gRPC status, as those of locks and elections. */
-static __always_inline void on_context_error(struct pt_regs *ctx, bool old)
+static __always_inline void on_context_error(long *missing, struct pt_regs *ctx, bool old)
 {
 	struct process *p;
 	struct binary *b;
@@ -463,30 +449,30 @@ static __always_inline void on_context_error(struct pt_regs *ctx, bool old)
 		return;
 	if (old)
 		end(&h, p, b, 0);
-	__u64 type = take_word(argument(ctx, b, 0) + 8);
+	__u64 type = take_word(missing, argument(missing, ctx, b, 0) + 8);
 	struct go_string message = {};
 	__u32 code = CODE_UNKNOWN;
 	if (!type)
 		return;
 	if (type == b->deadline + p->bias)
 		code = CODE_DEADLINE_EXCEEDED;
-	else if (type == b->plain_error + p->bias && take(&message, sizeof message, argument(ctx, b, 1)) && is_canceled(&message))
+	else if (type == b->plain_error + p->bias && take(missing, &message, sizeof message, argument(missing, ctx, b, 1)) && is_canceled(missing, &message))
 		code = CODE_CANCELLED;
-	fail(&h, code, code == CODE_UNKNOWN ? &message : 0);
+	fail(missing, &h, code, code == CODE_UNKNOWN ? &message : 0);
 }
 
 /* In etcdserver.(*EtcdServer).AuthInfoFromCtx, after authStore's has returned: AX is *auth.AuthInfo, Username at 0. */
-static __always_inline void on_user(struct pt_regs *ctx)
+static __always_inline void on_user(long *missing, struct pt_regs *ctx)
 {
 	struct go_string name;
 	struct user u = {};
 	struct process *p;
 	struct binary *b;
 	struct header h;
-	if (!GO_REG0(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b) || !take(&name, sizeof name, GO_REG0(ctx)))
+	if (!GO_REG0(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b) || !take(missing, &name, sizeof name, GO_REG0(ctx)))
 		return;
 	u.ktime = h.ktime;
-	u.len = take_text(u.name, &name, NAME_MAX);
+	u.len = take_text(missing, u.name, &name, NAME_MAX);
 	struct goroutine g = {.tgid = h.tgid, .g = h.goroutine};
 	bpf_map_update_elem(&users, &g, &u, BPF_ANY);
 }

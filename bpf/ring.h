@@ -21,7 +21,7 @@ struct {
 
 enum counter {
 	COUNT_SENT,
-	COUNT_UNREADABLE, /* a page of etcd was not resident, or an address was wrong */
+	COUNT_UNREADABLE, /* programs and records that lack something: a page of etcd was not resident, or an address was wrong */
 	COUNT_NO_PEER,	  /* a context without a peer */
 	COUNT_UNFINISHED, /* a request whose end was not seen */
 	COUNTERS,
@@ -39,13 +39,6 @@ static __always_inline void count(__u32 which)
 	__u64 *n = bpf_map_lookup_elem(&counters, &which);
 	if (n)
 		__sync_fetch_and_add(n, 1); /* before 6.10 a program can be preempted here by another one */
-}
-
-/* What was counted on this CPU, on which a program stays to its end. */
-static __always_inline __u64 counted(__u32 which)
-{
-	__u64 *n = bpf_map_lookup_elem(&counters, &which);
-	return n ? *n : 0;
 }
 
 /* Records for which there was no room. Mapped into the reader, which looks at each drain: a system call for each CPU would

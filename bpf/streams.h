@@ -30,11 +30,11 @@ struct {
 } watch_streams SEC(".maps");
 
 /* Gives when the first watch of a stream was made, ~0 if it is this one: etcd has not asked yet who its user is. */
-static __always_inline __u64 follow_watches(const struct header *h, const struct binary *b, __u64 server, __u64 ctx)
+static __always_inline __u64 follow_watches(long *missing, const struct header *h, const struct binary *b, __u64 server, __u64 ctx)
 {
 	if (b->watchers == NONE)
 		return ~0ULL;
-	struct watch_stream_key key = {.watchers = take_word(server + b->watchers + 8), .tgid = h->tgid};
+	struct watch_stream_key key = {.watchers = take_word(missing, server + b->watchers + 8), .tgid = h->tgid};
 	struct watch_stream *known = bpf_map_lookup_elem(&watch_streams, &key), first = {.ctx = ctx, .began = h->ktime};
 	if (known && known->ctx == ctx)
 		return known->began;
@@ -65,7 +65,7 @@ static __always_inline void tell_stream(const struct header *h, struct served *s
 #define ASKED_BEFORE 1000000
 
 /* parent_at, request_at: which arguments lead to the context, and are the request. */
-static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type, int parent_at, int request_at)
+static __always_inline void on_stream(long *missing, struct pt_regs *ctx, enum stream_type type, int parent_at, int request_at)
 {
 	struct process *p;
 	struct binary *b;
@@ -73,22 +73,23 @@ static __always_inline void on_stream(struct pt_regs *ctx, enum stream_type type
 	struct operation *op = find_stream(ctx, type, &h, &p, &b);
 	if (!op)
 		return;
-	__u64 parent = argument(ctx, b, parent_at), request = argument(ctx, b, request_at);
+	__u64 parent = argument(missing, ctx, b, parent_at), request = argument(missing, ctx, b, request_at);
 	struct served s = {.ctx = parent, .request = request, .number = UNKNOWN, .began = ~0ULL};
 	if (type == STREAM_WATCH) {
-		s.ctx = b->watch_stream == NONE ? 0 : take_word(parent + b->watch_stream + 8);
-		s.began = follow_watches(&h, b, parent, s.ctx);
+		s.ctx = b->watch_stream == NONE ? 0 : take_word(missing, parent + b->watch_stream + 8);
+		s.began = follow_watches(missing, &h, b, parent, s.ctx);
 	} else if (type == STREAM_KEEPALIVE) {
 		s.number = request;
 		s.request = 0;
 	} else if (type == STREAM_SNAPSHOT) {
 		s.began = h.ktime - ASKED_BEFORE;
 	}
+	count_missing(missing);
 	tell_stream(&h, &s, type, op, b, p);
 }
 
 /* mvcc.(*watchStream).Cancel(id): the client wants no more of one watch. What etcd ends by itself does not come here. */
-static __always_inline void on_watch_canceled(struct pt_regs *ctx)
+static __always_inline void on_watch_canceled(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
@@ -96,15 +97,16 @@ static __always_inline void on_watch_canceled(struct pt_regs *ctx)
 	struct operation *op = find_stream(ctx, STREAM_CANCEL, &h, &p, &b);
 	if (!op)
 		return;
-	struct watch_stream_key key = {.watchers = argument(ctx, b, 0), .tgid = h.tgid};
+	struct watch_stream_key key = {.watchers = argument(missing, ctx, b, 0), .tgid = h.tgid};
 	struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &key);
-	struct served s = {.ctx = w ? w->ctx : 0, .number = argument(ctx, b, 1), .began = w ? w->began : ~0ULL};
+	struct served s = {.ctx = w ? w->ctx : 0, .number = argument(missing, ctx, b, 1), .began = w ? w->began : ~0ULL};
+	count_missing(missing);
 	tell_stream(&h, &s, STREAM_CANCEL, op, b, p);
 }
 
 /* mvcc.(*watchStream).Close(): the stream has ended, on another goroutine than the one that read it. The number is how
  * long it lasted. */
-static __always_inline void on_watch_closed(struct pt_regs *ctx)
+static __always_inline void on_watch_closed(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
@@ -112,8 +114,9 @@ static __always_inline void on_watch_closed(struct pt_regs *ctx)
 	struct operation *op = find_stream(ctx, STREAM_CLOSE, &h, &p, &b);
 	if (!op)
 		return;
-	struct watch_stream_key key = {.watchers = argument(ctx, b, 0), .tgid = h.tgid};
+	struct watch_stream_key key = {.watchers = argument(missing, ctx, b, 0), .tgid = h.tgid};
 	struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &key);
+	count_missing(missing);
 	if (!w)
 		return; /* a stream without watches, or older than the probes */
 	struct served s = {.ctx = w->ctx, .number = h.ktime - w->began, .began = ~0ULL};

@@ -61,7 +61,7 @@ const (
 	UnaryFailed        Program = etcdProgUnaryFailed
 	UnaryFailedChecked Program = etcdProgUnaryFailedChecked
 	UnaryContextError  Program = etcdProgUnaryContextError
-	UnaryUser          Program = etcdProgUnaryUser
+	UserFound          Program = etcdProgUserFound
 	OldBegun           Program = etcdProgOldBegun
 	OldAnswered        Program = etcdProgOldAnswered
 	OldFailed          Program = etcdProgOldFailed

@@ -100,6 +100,9 @@ func (f *finder) messages(emits func(*operation) bool) error {
 	if err != nil {
 		return err
 	}
+	f.x.operations[bpf.OperationKey{}] = bpf.Operation{ // of a request that is not known the key is its method
+		Emit: 1, End: bpf.None, Value: bpf.None, Number: bpf.None, Header: bpf.None, Count: bpf.None, Answer: bpf.None,
+	}
 	for i := range unary {
 		o := &unary[i]
 		request, err := f.file.Type(o.request)
@@ -124,7 +127,9 @@ func (f *finder) operation(o *operation, code uint8, request *gobinary.Type, emi
 	}
 	is.Key, _ = f.part(o, request, o.key, texts...)
 	is.End, _ = f.part(o, request, o.end, texts...)
-	is.Value, _ = f.part(o, request, o.value, texts...)
+	if is.Value, _ = f.part(o, request, o.value, texts...); is.Value != bpf.None {
+		is.Value += lengthAt
+	}
 	is.Number, is.NumberSize = f.part(o, request, o.number, numbers...)
 	var response *gobinary.Type
 	if o.response != "" {
@@ -134,7 +139,9 @@ func (f *finder) operation(o *operation, code uint8, request *gobinary.Type, emi
 		}
 	}
 	is.Header, _ = f.part(o, response, "Header", reflect.Pointer)
-	is.Count, is.CountSize = f.part(o, response, o.count, counts...)
+	if is.Count, is.CountSize = f.part(o, response, o.count, counts...); is.CountSize > wordSize {
+		is.Count, is.CountSize = is.Count+lengthAt, wordSize
+	}
 	is.Answer, is.AnswerSize = f.part(o, response, o.answer, numbers...)
 	return is
 }
@@ -235,8 +242,12 @@ func (f *finder) statusDepth(t *gobinary.Type) (uint16, error) {
 	return 0, errors.New("status.Error does not lead to a code")
 }
 
-// textSize is how much of a string or a slice says where it is and how long.
-const textSize = 16
+// Of a string or a slice the first word says where it is, the second how long.
+const (
+	wordSize = 8
+	lengthAt = wordSize
+	textSize = 2 * wordSize
+)
 
 // transactions finds the operations in a transaction.
 func (f *finder) transactions() {
@@ -258,8 +269,8 @@ func (f *finder) transactions() {
 	inner := map[string]bpf.Operation{
 		"Put": {
 			Code: 1, Key: text("etcdserverpb.PutRequest", "Key"), KeySize: textSize,
-			Value: text("etcdserverpb.PutRequest", "Value"), ValueSize: textSize,
-			Number: lease, NumberSize: 8,
+			Value: text("etcdserverpb.PutRequest", "Value") + lengthAt, ValueSize: wordSize,
+			Number: lease, NumberSize: wordSize,
 		},
 		"Range": {
 			Code: 2, Key: text("etcdserverpb.RangeRequest", "Key"), KeySize: textSize,
@@ -268,7 +279,7 @@ func (f *finder) transactions() {
 		"DeleteRange": {
 			Code: 3, Key: text("etcdserverpb.DeleteRangeRequest", "Key"), KeySize: textSize,
 			End: text("etcdserverpb.DeleteRangeRequest", "RangeEnd"), EndSize: textSize,
-			AnswerSize: 8,
+			AnswerSize: wordSize,
 		},
 		"Txn": {Code: 4},
 	}
@@ -309,7 +320,7 @@ func (f *finder) users() {
 				called = true
 			case called && b.Kind == gobinary.JumpNotEqual:
 				offset, err := f.file.FileOffset(b.Addr)
-				f.x.user = &bpf.Probe{Program: bpf.UnaryUser, Offset: offset}
+				f.x.user = &bpf.Probe{Program: bpf.UserFound, Offset: offset}
 				return err
 			}
 		}

@@ -155,7 +155,7 @@ func main() { fmt.Println(&etcdserverpb.PutRequest{}, &etcdserverpb.PutResponse{
 	is := f.operation(put, 1, request, true)
 	assert.Equal(t, uint16(bpf.None), is.Key)
 	assert.Equal(t, uint16(bpf.None), is.Number)
-	assert.Equal(t, uint16(8), is.Value)
+	assert.Equal(t, uint16(8+lengthAt), is.Value)
 	assert.Equal(t, []string{"Key of put", "Lease of put"}, lacking(f.x.lacks), f.x.lacks)
 }
 

@@ -44,7 +44,6 @@ func (t *Tracer) Open() error {
 	r.openDisk()
 	r.openNetwork()
 	r.openLifecycle()
-	programs.ForgetTypes()
 	t.close = r.close
 	t.run = r.run
 	if t.Logs != nil {

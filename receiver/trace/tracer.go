@@ -70,6 +70,7 @@ func (t *tracer) run(ctx context.Context, probesOut func()) {
 	collect := time.NewTicker(t.Interval)
 	defer collect.Stop()
 	t.scan(ctx)
+	t.programs.ForgetTypes() // also where no etcd was found
 	for {
 		select {
 		case <-ctx.Done():
