@@ -35,19 +35,21 @@ struct {
 } distributions SEC(".maps");
 
 /* 1 if a duration is above bound i: the difference is negative. A comparison would be a branch, and each way through a
- * program is verified. */
-static __always_inline __u32 above(__u64 duration, __u32 i)
+ * program is verified. The verifier of 5.10 does not follow how small i is, so it is shown. */
+static __always_inline __u64 above(__u64 duration, __u64 i)
 {
+	asm volatile("%0 &= %1" : "+r"(i) : "i"(BUCKETS - 1));
 	return (bounds[i] - duration) >> 63;
 }
 
 /* How many bounds a duration is above, 0 to BUCKETS. */
-static __always_inline __u32 bucket(__u64 duration)
+static __always_inline __u64 bucket(__u64 duration)
 {
-	__u32 i = above(duration, 7) << 3;
+	__u64 i = above(duration, 7) << 3;
 	i += above(duration, i + 3) << 2;
 	i += above(duration, i + 1) << 1;
 	i += above(duration, i);
+	asm volatile("%0 &= %1" : "+r"(i) : "i"(BUCKETS - 1));
 	return i + above(duration, i);
 }
 
