@@ -18,40 +18,48 @@ struct go_string { /* and the first two words of a slice */
 	__s64 len;
 };
 
+/* What a stopped thread has in a register. Where ways of a program meet, clang would add to ctx first and read then, which the
+ * verifier forbids. */
+#define STOPPED(ctx, name)                                                                              \
+	({                                                                                              \
+		__u64 value;                                                                            \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                                   \
+			     : "=r"(value)                                                              \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, name)));                \
+		value;                                                                                  \
+	})
+#define GO_SP(ctx) STOPPED(ctx, sp)
+
 #if defined(__TARGET_ARCH_x86)
 /* The integer registers of ABIInternal, in their order. */
-#define GO_REG0(ctx) ((ctx)->ax)
-#define GO_REG1(ctx) ((ctx)->bx)
-#define GO_REG2(ctx) ((ctx)->cx)
-#define GO_REG3(ctx) ((ctx)->di)
-#define GO_REG4(ctx) ((ctx)->si)
-#define GO_REG5(ctx) ((ctx)->r8)
-#define GO_REG6(ctx) ((ctx)->r9)
-#define GO_REG7(ctx) ((ctx)->r10)
-#define GO_REG8(ctx) ((ctx)->r11)
-#define GO_G(ctx) ((ctx)->r14)
-#define GO_SP(ctx) ((ctx)->sp)
+#define GO_REG0(ctx) STOPPED(ctx, ax)
+#define GO_REG1(ctx) STOPPED(ctx, bx)
+#define GO_REG2(ctx) STOPPED(ctx, cx)
+#define GO_REG3(ctx) STOPPED(ctx, di)
+#define GO_REG4(ctx) STOPPED(ctx, si)
+#define GO_REG5(ctx) STOPPED(ctx, r8)
+#define GO_REG6(ctx) STOPPED(ctx, r9)
+#define GO_REG7(ctx) STOPPED(ctx, r10)
+#define GO_REG8(ctx) STOPPED(ctx, r11)
+#define GO_G(ctx) STOPPED(ctx, r14)
 /* At the JBE of the stack check: below or equal. The jump will be taken, and the function will run once more. */
-#define STACK_WILL_GROW(ctx) ((ctx)->flags & 0x41)
+#define STACK_WILL_GROW(ctx) (STOPPED(ctx, flags) & 0x41)
 #else
-/* Volatile: where ways of a program meet, clang would add to ctx first and read then, which the verifier forbids. */
-#define ARM64_REG(ctx, n) (*(volatile unsigned long *)&(ctx)->regs[n])
-#define GO_REG0(ctx) ARM64_REG(ctx, 0)
-#define GO_REG1(ctx) ARM64_REG(ctx, 1)
-#define GO_REG2(ctx) ARM64_REG(ctx, 2)
-#define GO_REG3(ctx) ARM64_REG(ctx, 3)
-#define GO_REG4(ctx) ARM64_REG(ctx, 4)
-#define GO_REG5(ctx) ARM64_REG(ctx, 5)
-#define GO_REG6(ctx) ARM64_REG(ctx, 6)
-#define GO_REG7(ctx) ARM64_REG(ctx, 7)
-#define GO_REG8(ctx) ARM64_REG(ctx, 8)
-#define GO_REG9(ctx) ARM64_REG(ctx, 9)
-#define GO_REG10(ctx) ARM64_REG(ctx, 10)
-#define GO_REG11(ctx) ARM64_REG(ctx, 11)
-#define GO_G(ctx) ARM64_REG(ctx, 28)
-#define GO_SP(ctx) ((ctx)->sp)
+#define GO_REG0(ctx) STOPPED(ctx, regs[0])
+#define GO_REG1(ctx) STOPPED(ctx, regs[1])
+#define GO_REG2(ctx) STOPPED(ctx, regs[2])
+#define GO_REG3(ctx) STOPPED(ctx, regs[3])
+#define GO_REG4(ctx) STOPPED(ctx, regs[4])
+#define GO_REG5(ctx) STOPPED(ctx, regs[5])
+#define GO_REG6(ctx) STOPPED(ctx, regs[6])
+#define GO_REG7(ctx) STOPPED(ctx, regs[7])
+#define GO_REG8(ctx) STOPPED(ctx, regs[8])
+#define GO_REG9(ctx) STOPPED(ctx, regs[9])
+#define GO_REG10(ctx) STOPPED(ctx, regs[10])
+#define GO_REG11(ctx) STOPPED(ctx, regs[11])
+#define GO_G(ctx) STOPPED(ctx, regs[28])
 /* At its B.LS: carry clear or zero set. */
-#define STACK_WILL_GROW(ctx) (!((ctx)->pstate & (1 << 29)) || ((ctx)->pstate & (1 << 30)))
+#define STACK_WILL_GROW(ctx) ((STOPPED(ctx, pstate) & (3 << 29)) != 1 << 29)
 #endif
 
 /* Reads from etcd's memory. A page that is not resident is not fetched: what cannot be read is 0, and noted in missing. It is
