@@ -61,8 +61,10 @@ static __always_inline void tell_stream(const struct header *h, struct served *s
 		emit(h, s, op, b, p);
 }
 
-/* While auth is on, etcd asks who wants a copy of the database in the call before: what was noted then is this user, ns. */
-#define ASKED_BEFORE 1000000
+/* While auth is on, etcd asks who wants a copy of the database in the call before: what was noted then is this user. That lies
+ * microseconds back, ns, but on a busy host a thread may have to wait in between. Nobody else's can be noted: without a user
+ * there is no copy. */
+#define ASKED_BEFORE 1000000000
 
 /* parent_at, request_at: which arguments lead to the context, and are the request. */
 static __always_inline void on_stream(long *missing, struct pt_regs *ctx, enum stream_type type, int parent_at, int request_at)
