@@ -49,6 +49,8 @@ type Settings struct {
 	PIDs        []int         // only these; empty: all
 	ProcRoot    string        // "/proc" if empty
 
+	DropCapabilities bool // see privilege.Drop
+
 	PerfUprobes, PerfBuffer bool // for tests: see bpf.Options
 }
 
