@@ -45,7 +45,13 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 		Report: func(int, error) {},
 	}
 	if c.Mode == "required" { // else there may be another etcd on this host, which is none of ours
-		t.Report = func(pid int, err error) { r.health.report(fmt.Sprintf("ebpf process %d", pid), err) }
+		t.Report = func(pid int, err error) {
+			part := "ebpf"
+			if pid != 0 {
+				part = fmt.Sprintf("ebpf process %d", pid)
+			}
+			r.health.report(part, err)
+		}
 	}
 	if r.metrics != nil {
 		t.Metrics = r.consumeMetrics

@@ -58,7 +58,7 @@ func (t *Tracer) open() error {
 	r := &tracer{
 		Tracer: t, programs: programs, executables: map[identity]*found{}, processes: map[int]*process{},
 		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1), gone: pmetric.NewMetrics(),
-		membersTold: make(chan []member),
+		membersTold: make(chan []member), began: time.Now(),
 	}
 	r.assembler = newAssembler(r.finished)
 	r.openDisk()

@@ -50,6 +50,8 @@ type tracer struct {
 	ahead       int64  // of the wall clock over CLOCK_MONOTONIC, when it was last looked
 	lost        uint64 // of the ring, as it was last told
 	nextBinary  uint32
+	began       time.Time
+	met, nobody bool // an etcd was seen since then; it was told that none is
 }
 
 // found is an inspected executable: what it is, or why it cannot be traced.
@@ -220,6 +222,7 @@ func (t *tracer) binaryOf(pid int) uint32 {
 // add inspects a process and puts probes into it.
 func (t *tracer) add(p *process) {
 	t.processes[p.PID] = p
+	t.tellNobody()
 	if err := t.attach(p); err != nil {
 		t.detach(p)
 		t.refuse(p, fmt.Errorf("etcd cannot be traced: %w", privilege.Host{Proc: t.ProcRoot}.Explain(err)))
