@@ -45,18 +45,23 @@ func openFolder(t *testing.T) string {
 // what tracing needs.
 func asNobody(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("setpriv"); err != nil {
-		harness.NotHere(t, "the program setpriv is missing")
-	}
-	folder := openFolder(t)
-	collector := filepath.Join(folder, "otelcol-etcd")
-	harness.Install(t, harness.Distribution(t), collector)
 	caps := "+bpf,+perfmon,+sys_ptrace"
 	if features.HaveBPFLinkUprobeMulti() != nil { // before Linux 6.6
 		caps += ",+sys_admin"
 	}
-	start := filepath.Join(folder, "start")
-	require.NoError(t, os.WriteFile(start, fmt.Appendf(nil, "#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=%s --ambient-caps=%[1]s %s \"$@\"\n", caps, collector), 0o755))
+	as(t, "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps="+caps, "--ambient-caps="+caps)
+}
+
+// as has StartDistribution run the distribution with what setpriv(1) gives it.
+func as(t *testing.T, options ...string) {
+	t.Helper()
+	if _, err := exec.LookPath("setpriv"); err != nil {
+		harness.NotHere(t, "the program setpriv is missing")
+	}
+	folder := openFolder(t)
+	collector, start := filepath.Join(folder, "otelcol-etcd"), filepath.Join(folder, "start")
+	harness.Install(t, harness.Distribution(t), collector)
+	require.NoError(t, os.WriteFile(start, fmt.Appendf(nil, "#!/bin/sh\nexec setpriv %s %s \"$@\"\n", strings.Join(options, " "), collector), 0o755))
 	t.Setenv("OTELCOL_ETCD", start)
 }
 
@@ -125,11 +130,13 @@ func TestCapabilitiesToTraceAreDroppedFromAllThatDoesNotTrace(t *testing.T) {
 	harness.NeedRoot(t)
 	harness.Distribution(t)
 	for user, tc := range map[string]struct {
-		become  func(*testing.T)
-		bounded uint64 // the capabilities to trace that root's programs could have
+		become   func(*testing.T)
+		bounded  uint64 // the capabilities to trace that root's programs could have
+		programs bool   // have none
 	}{
-		"root":             {func(*testing.T) {}, 0},
-		"an ordinary user": {asNobody, bounding(t) & toTrace}, // who may not change that, and whose programs have none
+		"root":                     {func(*testing.T) {}, 0, true},
+		"an ordinary user":         {asNobody, bounding(t) & toTrace, true}, // who may not change that
+		"root without CAP_SETPCAP": {func(t *testing.T) { as(t, "--bounding-set=-setpcap") }, bounding(t) & toTrace, false},
 	} {
 		t.Run(user, func(t *testing.T) {
 			tc.become(t)
@@ -192,7 +199,7 @@ service:
 				}
 			}
 			assert.Contains(t, string(c.Output()), "capabilities are dropped from all but the thread that traces")
-			assert.Contains(t, string(c.Output()), `"from_programs_it_starts": true`)
+			assert.Contains(t, string(c.Output()), fmt.Sprintf(`"from_programs_it_starts": %t`, tc.programs))
 			without("at the start")
 			traced("at the start", clients...)
 
