@@ -117,6 +117,7 @@ func TestBadInputIsAnErrorWithPathValueReasonAndRemedy(t *testing.T) {
 		"no disk threshold":              {`ebpf: {disk: {slow_threshold: 0s}}`, `ebpf.disk.slow_threshold 0s is not positive; want for example 100ms`},
 		"disk threshold without a unit":  {`ebpf: {disk: {slow_threshold: 100}}`, `ebpf.disk.slow_threshold 100ns is below 1µs; write a unit, for example 100ms`},
 		"ebpf mode":                      {`{ebpf: {mode: on}}`, `ebpf.mode "on" is unknown; want auto, required or disabled`},
+		"ebpf off and nothing to drop":   {`ebpf: {mode: disabled, drop_capabilities: true}`, `ebpf.drop_capabilities: true drops what nobody uses any more once requests are traced, but ebpf.mode is disabled; do not grant the capabilities, or use ebpf.mode: auto or required`},
 		"ebpf events mode":               {`{ebpf: {events: {mode: reads}}}`, `ebpf.events.mode "reads" is unknown; want none, slow, writes or all`},
 		"ebpf operation":                 {`{ebpf: {operations: [get, getx]}}`, `ebpf.operations[1] "getx" is unknown; want one of get, put, delete,`},
 		"ebpf slow threshold":            {`{ebpf: {events: {slow_threshold: 0s}}}`, `ebpf.events.slow_threshold 0s is not positive; want for example 100ms`},
@@ -195,6 +196,7 @@ func TestGoodInputIsAccepted(t *testing.T) {
 		"a metric and an event switched":   `{metrics: {etcd.db.size: {enabled: false}}, events: {etcd.member.status: {enabled: true}}}`,
 		"a resource attribute switched":    `resource_attributes: {server.port: {enabled: false}}`,
 		"no names and no limit":            `ebpf: {top: 0, events: {max_per_second: 0}}`,
+		"capabilities are dropped":         `ebpf: {drop_capabilities: true}`,
 		"most names and a limit":           `ebpf: {top: 100, events: {max_per_second: 5000}}`,
 		"retry switched off needs no time": `retry_on_failure: {enabled: false, initial_interval: 0s}`,
 	} {
@@ -251,7 +253,7 @@ func TestREADMEHasEveryOption(t *testing.T) {
 // either.
 func TestTheConfigurationIsCheckedAlikeOnEverySystem(t *testing.T) {
 	files := func(system string) string {
-		list := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{.GoFiles}}", ".", "./internal/metadata", "./internal/etcdclient", "./internal/redact", "./internal/privilege")
+		list := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{.GoFiles}}", ".", "./internal/metadata", "./internal/etcdclient", "./internal/redact")
 		list.Env = append(os.Environ(), "GOOS="+system)
 		out, err := list.CombinedOutput()
 		require.NoError(t, err, "%s", out)

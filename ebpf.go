@@ -5,6 +5,7 @@ package etcdreceiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"path"
@@ -18,7 +19,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/metadata"
-	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
 )
 
@@ -35,7 +35,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 			Exclude: r.config.Watch.Exclude, MaxRecords: c.Events.MaxPerSecond, Top: c.Top,
 			Disk: c.Disk.Enabled, SlowSync: c.Disk.SlowThreshold, Network: c.Network.Enabled,
 			RingBytes: c.RingBufferSize, Rescan: c.Processes.Rescan, Interval: r.config.CollectionInterval,
-			Names: c.Processes.Names, Paths: c.Processes.Paths, PIDs: c.Processes.Pids,
+			Names: c.Processes.Names, Paths: c.Processes.Paths, PIDs: c.Processes.Pids, DropCapabilities: c.DropCapabilities,
 		},
 		Cluster: r.cluster, Window: r.window, Format: r.format, Resource: r.resource, Logger: r.settings.Logger,
 		Builder: metadata.NewMetricsBuilder(r.config.MetricsBuilder, r.settings),
@@ -45,7 +45,13 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 		Report: func(int, error) {},
 	}
 	if c.Mode == "required" { // else there may be another etcd on this host, which is none of ours
-		t.Report = func(pid int, err error) { r.health.report(fmt.Sprintf("ebpf process %d", pid), err) }
+		t.Report = func(pid int, err error) {
+			part := "ebpf"
+			if pid != 0 {
+				part = fmt.Sprintf("ebpf process %d", pid)
+			}
+			r.health.report(part, err)
+		}
 	}
 	if r.metrics != nil {
 		t.Metrics = r.consumeMetrics
@@ -58,8 +64,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 			return nil
 		}
 	}
-	err := privilege.Host{}.Explain(t.Open())
-	switch {
+	switch err := t.Open(); {
 	case err == nil:
 		return t, nil
 	case c.Mode == "required":
@@ -101,6 +106,10 @@ func validateEbpf(c *EbpfConfig) []error {
 	errs := []error{
 		oneOf("ebpf.mode", c.Mode, "auto", "required", "disabled"),
 		oneOf("ebpf.events.mode", c.Events.Mode, "none", "slow", "writes", "all"),
+	}
+	if c.DropCapabilities && c.Mode == "disabled" {
+		errs = append(errs, errors.New("ebpf.drop_capabilities: true drops what nobody uses any more once requests are traced, but ebpf.mode is disabled; "+
+			"do not grant the capabilities, or use ebpf.mode: auto or required"))
 	}
 	for i, o := range c.Operations {
 		if !slices.Contains(families, o) {

@@ -17,6 +17,8 @@ import (
 type EbpfConfig struct {
 	// Syncs of etcd's files to disk. The metric etcd.disk.sync.duration counts all of them; the event etcd.disk.sync tells of slow ones (logs pipeline).
 	Disk EbpfDiskConfig `mapstructure:"disk"`
+	// Whether the capabilities that only tracing needs are dropped once requests are traced, from all but the thread that traces: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYS_ADMIN and CAP_SYS_RESOURCE. Other components of the collector and programs that it starts lose them too, and only a restart gives them back.
+	DropCapabilities bool `mapstructure:"drop_capabilities"`
 	// Which requests become log records (logs pipeline). The metrics count all of them.
 	Events EbpfEventsConfig `mapstructure:"events"`
 	// `auto`: where the kernel and the privileges allow it, else one line in the log says what is missing and the rest goes on. `required`: else the start fails. `disabled`: never.
@@ -38,13 +40,14 @@ type EbpfConfig struct {
 // NewDefaultEbpfConfig returns a new EbpfConfig with default values consistent with the annotations in the schema.
 func NewDefaultEbpfConfig() EbpfConfig {
 	return EbpfConfig{
-		Disk:           NewDefaultEbpfDiskConfig(),
-		Events:         NewDefaultEbpfEventsConfig(),
-		Mode:           "auto",
-		Network:        NewDefaultEbpfNetworkConfig(),
-		Processes:      NewDefaultEbpfProcessesConfig(),
-		RingBufferSize: 8388608,
-		Top:            20,
+		Disk:             NewDefaultEbpfDiskConfig(),
+		DropCapabilities: false,
+		Events:           NewDefaultEbpfEventsConfig(),
+		Mode:             "auto",
+		Network:          NewDefaultEbpfNetworkConfig(),
+		Processes:        NewDefaultEbpfProcessesConfig(),
+		RingBufferSize:   8388608,
+		Top:              20,
 	}
 }
 

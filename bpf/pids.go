@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -25,6 +26,11 @@ const hostPIDs = "pid:[4026531836]"
 var errOtherPIDs = errors.New("the collector has a name space of process ids of its own, and its ids cannot be told from the host's: " +
 	"let it share those of the host, in Kubernetes with hostPID: true")
 
+// errForeignProc: a probe is put into a process by its id here, which a /proc of the host
+// does not tell.
+var errForeignProc = errors.New("the collector has a name space of process ids of its own, but /proc is that of another one: " +
+	"let it share those of the host, in Kubernetes with hostPID: true, or mount a /proc of its own")
+
 // pids translates between the ids of processes that the programs see, which are the
 // host's, and those that this process sees. A node of Kubernetes may itself be a
 // container. nil where both are the same.
@@ -35,8 +41,11 @@ type pids struct {
 	put    map[uint32]uint32 // those of PutProcess to the host's, until they are removed: what was recorded of one outlives it
 }
 
-// newPIDs gives an error where the ids differ and the kernel cannot tell how.
+// newPIDs gives an error where the ids differ and the kernel, or /proc, cannot tell how.
 func newPIDs() (*pids, error) {
+	if self, err := os.Readlink("/proc/self"); err == nil && self != strconv.Itoa(os.Getpid()) {
+		return nil, errForeignProc
+	}
 	if own, err := os.Readlink("/proc/self/ns/pid"); err != nil || own == hostPIDs {
 		return nil, nil // without /proc there are no processes to trace
 	}
@@ -125,6 +134,10 @@ func (p *pids) here(tgid uint32) uint32 {
 	}
 	return p.toHere[tgid]
 }
+
+// OwnPIDs tells whether this process has a name space of process ids that is not the
+// host's, and so may not see all processes.
+func (p *Programs) OwnPIDs() bool { return p.pids != nil }
 
 func (p *pids) Close() error {
 	if p == nil {

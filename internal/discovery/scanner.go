@@ -21,10 +21,9 @@ const defaultRoot = "/proc"
 const maxNamedFileBytes = 1 << 20
 
 // Scanner looks for etcd in a proc file system. The zero value is ready and
-// looks at this host; a collector in a container sets Root to where the host's
-// /proc is mounted. Safe for concurrent use.
+// looks at this host. Safe for concurrent use.
 type Scanner struct {
-	Root string // "/proc" if empty
+	Root string // "/proc" if empty; for tests: only a /proc of our own has ids that the kernel takes from us
 
 	// Names are the base names of executables that are etcd; "etcd" if empty. For
 	// builds that were renamed.

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 )
 
 // certificate is a client certificate that a distribution of Kubernetes, or the
@@ -36,7 +37,12 @@ func knownCertificates(env func(string) string) []certificate {
 
 // resolveHost looks at this host. TLS settings of the user win over the known
 // certificates, so a user can give only those.
-func (s Settings) resolveHost(ctx context.Context) (Target, error) {
+func (s Settings) resolveHost(ctx context.Context) (target Target, err error) {
+	privilege.With(func() { target, err = s.look(ctx) })
+	return target, err
+}
+
+func (s Settings) look(ctx context.Context) (Target, error) {
 	// A host whose /proc cannot be read is a host that shows nothing.
 	processes, _ := discovery.Scanner{}.Processes()
 	nothing := "no endpoints given and no etcd process found on this host"

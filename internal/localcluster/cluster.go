@@ -4,6 +4,7 @@
 package localcluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +30,8 @@ type Config struct {
 	Dir string
 	// TLS serves clients over TLS only and demands a client certificate. Peers speak plain HTTP on loopback.
 	TLS bool
+	// Host is the address at which members serve clients; 127.0.0.1 if empty, where the ports are free in any case.
+	Host string
 	// ExtraArgs are appended to the command line of every member.
 	ExtraArgs []string
 	// LogTo receives the output of all members, each line with the member's name in front.
@@ -117,7 +120,7 @@ func (c *Cluster) newMember(clientPort, peerPort int) *Member {
 	name := fmt.Sprintf("n%d", c.added)
 	return &Member{
 		Name:      name,
-		ClientURL: fmt.Sprintf("%s://127.0.0.1:%d", scheme, clientPort),
+		ClientURL: fmt.Sprintf("%s://%s:%d", scheme, cmp.Or(c.cfg.Host, "127.0.0.1"), clientPort),
 		PeerURL:   fmt.Sprintf("http://127.0.0.1:%d", peerPort),
 		DataDir:   filepath.Join(c.dir, name),
 		cluster:   c,

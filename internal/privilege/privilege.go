@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package privilege says in words why the kernel does not let this process trace
-// others. The kernel itself says EPERM for everything, and libraries guess.
+// others, and takes the rights to do so from all of the process that does not. The kernel
+// itself says EPERM for everything, and libraries guess.
 package privilege
 
 import (
@@ -93,10 +94,10 @@ func (h Host) forbidden() []string {
 	return reasons
 }
 
-// self is what this process may do: its effective capabilities, and whether a
-// seccomp filter is on it.
+// self is what this thread may do: its effective capabilities, and whether a seccomp
+// filter is on it.
 func (h Host) self() (have func(int) bool, seccomp, ok bool) {
-	file, err := os.Open(filepath.Join(or(h.Proc, "/proc"), "self", "status"))
+	file, err := os.Open(filepath.Join(or(h.Proc, "/proc"), "thread-self", "status"))
 	if err != nil {
 		return nil, false, false
 	}
@@ -124,7 +125,7 @@ func (h Host) lockedMemory() string {
 	if _, none := fmt.Sscanf(string(release), "%d.%d", &major, &minor); err != nil || none != nil || major > 5 || major == 5 && minor >= 11 {
 		return ""
 	}
-	limits, err := os.ReadFile(filepath.Join(proc, "self", "limits"))
+	limits, err := os.ReadFile(filepath.Join(proc, "thread-self", "limits"))
 	if err != nil {
 		return ""
 	}

@@ -23,7 +23,7 @@ func host(t *testing.T, caps uint64, seccomp int, lockdown string) Host {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
-	write(filepath.Join(h.Proc, "self", "status"), fmt.Sprintf("Name:\tx\nCapEff:\t%016x\nSeccomp:\t%d\n", caps, seccomp))
+	write(filepath.Join(h.Proc, "thread-self", "status"), fmt.Sprintf("Name:\tx\nCapEff:\t%016x\nSeccomp:\t%d\n", caps, seccomp))
 	if lockdown != "" {
 		write(filepath.Join(h.Sys, "kernel", "security", "lockdown"), lockdown)
 	}
@@ -34,7 +34,7 @@ func host(t *testing.T, caps uint64, seccomp int, lockdown string) Host {
 func before511(h Host) Host {
 	_ = os.MkdirAll(filepath.Join(h.Proc, "sys", "kernel"), 0o755)
 	_ = os.WriteFile(filepath.Join(h.Proc, "sys", "kernel", "osrelease"), []byte("5.10.0-32-cloud-amd64\n"), 0o600)
-	_ = os.WriteFile(filepath.Join(h.Proc, "self", "limits"), []byte("Max processes             5910                 5910                 processes\nMax locked memory         65536                65536                bytes\n"), 0o600)
+	_ = os.WriteFile(filepath.Join(h.Proc, "thread-self", "limits"), []byte("Max processes             5910                 5910                 processes\nMax locked memory         65536                65536                bytes\n"), 0o600)
 	return h
 }
 

@@ -8,6 +8,7 @@ package trace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -89,6 +90,36 @@ func (t *tracer) scan(ctx context.Context) {
 	}
 	for _, p := range t.processes {
 		t.resume(ctx, p)
+	}
+	t.tellNobody()
+}
+
+// nobodyFor is how long no etcd may be seen before it is told: one may begin after the
+// collector.
+const nobodyFor = 10 * time.Second
+
+var (
+	errNobody = errors.New("no etcd process is seen")
+	errUnseen = errors.New("the collector has a name space of process ids of its own and does not see those outside: let it share those of the host, " +
+		"in Kubernetes with hostPID: true, or those of etcd beside it with shareProcessNamespace: true")
+)
+
+// tellNobody tells once that there is nothing to trace, and when the first etcd is seen.
+func (t *tracer) tellNobody() {
+	switch {
+	case len(t.processes) > 0:
+		if t.nobody {
+			t.Report(0, nil)
+		}
+		t.met, t.nobody = true, false
+	case !t.met && !t.nobody && time.Since(t.began) >= nobodyFor:
+		t.nobody = true
+		err := errNobody
+		if t.programs.OwnPIDs() {
+			err = fmt.Errorf("%w: %w", err, errUnseen)
+		}
+		t.Logger.Info("requests are not traced until an etcd begins; changes and status are not affected", zap.Error(err))
+		t.Report(0, err)
 	}
 }
 

@@ -17,11 +17,31 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 )
 
 // Open puts the programs into the kernel. Its error says that nothing can be traced
 // on this host, and why. Call Run after it.
-func (t *Tracer) Open() error {
+func (t *Tracer) Open() (err error) {
+	privilege.With(func() { err = privilege.Host{Proc: t.ProcRoot}.Explain(t.open()) })
+	if err == nil && t.DropCapabilities {
+		t.drop()
+	}
+	return err
+}
+
+// drop leaves the rights to trace to the thread that traces.
+func (t *Tracer) drop() {
+	switch dropped, err := privilege.Drop(); {
+	case err != nil:
+		t.Logger.Warn("ebpf.drop_capabilities is true, but no capability is dropped", zap.Error(err))
+	case len(dropped.Capabilities) > 0:
+		t.Logger.Info("capabilities are dropped from all but the thread that traces", zap.Strings("capabilities", dropped.Capabilities),
+			zap.Bool("from_programs_it_starts", dropped.Programs))
+	}
+}
+
+func (t *Tracer) open() error {
 	o := bpf.Options{
 		RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes, PerfBuffer: t.PerfBuffer, Reads: t.Logs != nil && t.Mode == ModeAll && t.Sample >= 1,
 	}
@@ -38,7 +58,7 @@ func (t *Tracer) Open() error {
 	r := &tracer{
 		Tracer: t, programs: programs, executables: map[identity]*found{}, processes: map[int]*process{},
 		checks: make(chan *checked), checking: map[int]*check{}, ahead: wallAhead(), metrics: make(chan pmetric.Metrics, 1), gone: pmetric.NewMetrics(),
-		membersTold: make(chan []member),
+		membersTold: make(chan []member), began: time.Now(),
 	}
 	r.assembler = newAssembler(r.finished)
 	r.openDisk()
@@ -74,7 +94,9 @@ func (t *Tracer) Run(ctx context.Context) {
 	}
 	t.run(ctx, last)
 	delivering.Wait()
-	if err := t.close(); err != nil {
+	var err error
+	privilege.With(func() { err = t.close() })
+	if err != nil {
 		t.Logger.Warn("closing the programs in the kernel", zap.Error(err))
 	}
 }

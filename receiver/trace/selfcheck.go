@@ -11,7 +11,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -188,6 +191,28 @@ var errMisread = errors.New("requests of our own were read from it in another wa
 
 var errNotReached = errors.New("no endpoint leads to it: add one of its client URLs to endpoints, with what it needs of tls and username")
 
+// errApart: what a process listens at may lead to another one from here, or nowhere.
+var errApart = errors.New("it has another network than the collector, and so do its own client URLs: endpoints need one that leads to it from here, " +
+	"or the collector its network, in Kubernetes with hostNetwork: true")
+
+// notReached is errNotReached, and what is the matter.
+func (t *tracer) notReached(p *process, reason error) error {
+	if t.apart(p) {
+		return fmt.Errorf("%w; %w: %w", errNotReached, errApart, reason)
+	}
+	return fmt.Errorf("%w: %w", errNotReached, reason)
+}
+
+// apart tells whether a process has another network than the collector.
+func (t *tracer) apart(p *process) bool {
+	own, err := os.Readlink(filepath.Join(t.proc(), "self", "ns", "net"))
+	if err != nil {
+		return false
+	}
+	its, err := os.Readlink(filepath.Join(t.proc(), strconv.Itoa(p.PID), "ns", "net"))
+	return err == nil && its != own
+}
+
 // errForeign: one receiver tells about one cluster.
 var errForeign = errors.New("it is a member of another cluster than that of the endpoints")
 
@@ -206,9 +231,9 @@ func (t *tracer) ours(p *process, answers []answer) error {
 	case known && p.cluster != 0:
 		return errForeign
 	case p.cluster == 0:
-		return errors.Join(errNotReached, errors.New("etcd does not tell us of which cluster it is"))
+		return t.notReached(p, errors.New("etcd does not tell us of which cluster it is"))
 	default:
-		return errors.Join(errNotReached, errors.New("no endpoint tells of which cluster it is"))
+		return t.notReached(p, errors.New("no endpoint tells of which cluster it is"))
 	}
 }
 
@@ -216,10 +241,14 @@ func (t *tracer) ours(p *process, answers []answer) error {
 func (t *tracer) verify(p *process, c *checked) (int64, error) {
 	seen := c.check.seen
 	if len(seen) == 0 {
-		if slices.ContainsFunc(c.answers, func(a answer) bool { return !a.seed }) {
+		switch own := slices.ContainsFunc(c.answers, func(a answer) bool { return !a.seed }); {
+		case own && !t.apart(p):
 			return 0, errNotSeen
+		case c.err == nil:
+			return 0, t.notReached(p, errors.New("what answers at the endpoints is another etcd"))
+		default:
+			return 0, t.notReached(p, c.err)
 		}
-		return 0, errors.Join(errNotReached, c.err)
 	}
 	ahead := wallAhead()
 	var nanos []int64

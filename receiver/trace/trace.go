@@ -47,9 +47,12 @@ type Settings struct {
 	Names       []string      // base names of executables; empty: etcd
 	Paths       []string      // executables that have etcd in them
 	PIDs        []int         // only these; empty: all
-	ProcRoot    string        // "/proc" if empty
 
-	PerfUprobes, PerfBuffer bool // for tests: see bpf.Options
+	DropCapabilities bool // see privilege.Drop
+
+	// For tests:
+	ProcRoot                string // "/proc" if empty
+	PerfUprobes, PerfBuffer bool   // see bpf.Options
 }
 
 // The stages at which something can be lost, of Tracer.Lost.
@@ -79,7 +82,7 @@ type Tracer struct {
 	// Lost counts what was lost at a stage.
 	Lost func(stage string, n int64)
 	// Report tells how a process fares: an error while it cannot be traced, nil when
-	// it is, or is gone.
+	// it is, or is gone. Of pid 0: that none is seen, until one is.
 	Report func(pid int, err error)
 
 	// Set by Open:

@@ -50,6 +50,8 @@ type tracer struct {
 	ahead       int64  // of the wall clock over CLOCK_MONOTONIC, when it was last looked
 	lost        uint64 // of the ring, as it was last told
 	nextBinary  uint32
+	began       time.Time
+	met, nobody bool // an etcd was seen since then; it was told that none is
 }
 
 // found is an inspected executable: what it is, or why it cannot be traced.
@@ -62,43 +64,56 @@ type found struct {
 // run traces until ctx ends. It calls probesOut then, which with perf's may take longer
 // than what is left is offered.
 func (t *tracer) run(ctx context.Context, probesOut func()) {
-	defer t.end(probesOut)
+	defer privilege.With(func() { t.end(probesOut) })
 	drain := time.NewTicker(drainEvery)
 	defer drain.Stop()
 	rescan := time.NewTicker(t.Rescan)
 	defer rescan.Stop()
 	collect := time.NewTicker(t.Interval)
 	defer collect.Stop()
-	t.scan(ctx)
-	t.programs.ForgetTypes() // also where no etcd was found
+due := func() {
+		t.scan(ctx)
+		t.programs.ForgetTypes() // also where no etcd was found
+	}
 	for {
+		privilege.With(due)
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-drain.C:
-			t.drain(now)
-			t.live(ctx)
-			t.checkDue(ctx)
-			t.knowFiles(now)
-			t.watchPeers(now)
-			t.settleHalfOpen(now)
-			t.refreshMembers(ctx, now)
-			if t.outbox != nil {
-				t.outbox.flush(now, false)
-			}
+			due = func() { t.drained(ctx, now) }
 		case c := <-t.checks:
-			t.judge(ctx, c)
+			due = func() { t.judge(ctx, c) }
 		case told := <-t.membersTold:
-			t.answeredMembers(told)
+			due = func() { t.answeredMembers(told) }
 		case <-rescan.C:
-			t.scan(ctx)
+			due = func() { t.scan(ctx) }
 		case now := <-collect.C:
-			t.ahead = wallAhead()
-			t.look(now)
-			t.timeConnections()
-			t.tell(now)
+			due = func() { t.collected(now) }
 		}
 	}
+}
+
+// drained reads the ring and does what is due after it.
+func (t *tracer) drained(ctx context.Context, now time.Time) {
+	t.drain(now)
+	t.live(ctx)
+	t.checkDue(ctx)
+	t.knowFiles(now)
+	t.watchPeers(now)
+	t.settleHalfOpen(now)
+	t.refreshMembers(ctx, now)
+	if t.outbox != nil {
+		t.outbox.flush(now, false)
+	}
+}
+
+// collected tells the metrics of an interval.
+func (t *tracer) collected(now time.Time) {
+	t.ahead = wallAhead()
+	t.look(now)
+	t.timeConnections()
+	t.tell(now)
 }
 
 // end takes all probes out, then reads what is still in the ring.
@@ -210,6 +225,7 @@ func (t *tracer) binaryOf(pid int) uint32 {
 // add inspects a process and puts probes into it.
 func (t *tracer) add(p *process) {
 	t.processes[p.PID] = p
+	t.tellNobody()
 	if err := t.attach(p); err != nil {
 		t.detach(p)
 		t.refuse(p, fmt.Errorf("etcd cannot be traced: %w", privilege.Host{Proc: t.ProcRoot}.Explain(err)))

@@ -114,8 +114,8 @@ func (r *received) takeLogs(logs plog.Logs) error {
 	for _, rl := range logs.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				key, _ := lr.Attributes().Get("etcd.key")
-				r.events = append(r.events, lr.EventName()+" "+key.AsString())
+				key, _ := lr.Attributes().AsRaw()["etcd.key"].(string)
+				r.events = append(r.events, lr.EventName()+" "+key)
 			}
 		}
 	}

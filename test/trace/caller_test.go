@@ -56,6 +56,7 @@ type caller struct {
 	token string
 
 	mu      sync.Mutex
+	address string
 	port    int
 	subject string
 }
@@ -84,7 +85,8 @@ func (c *caller) dial(ctx context.Context, address string) (net.Conn, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.port = conn.LocalAddr().(*net.TCPAddr).Port
+	local := conn.LocalAddr().(*net.TCPAddr)
+	c.address, c.port = local.IP.String(), local.Port
 	return conn, nil
 }
 
@@ -187,7 +189,7 @@ func (c *caller) common(method string) map[string]any {
 	defer c.mu.Unlock()
 	attrs := map[string]any{
 		"db.system.name": "etcd", "rpc.method": strings.TrimPrefix(method, "/"),
-		"client.address": "127.0.0.1", "client.port": int64(c.port),
+		"client.address": c.address, "client.port": int64(c.port),
 		"etcd.client.process.name": ourName(), "etcd.client.process.pid": int64(os.Getpid()),
 	}
 	if c.subject != "" {

@@ -38,7 +38,8 @@ type proven struct {
 	Rung        string // "": what this kernel gives by itself
 	RingBuffer  bool
 	BTF         bool
-	OwnPIDs     bool `json:"-"` // its process ids are not the host's
+	OwnPIDs     bool     `json:"-"` // its process ids are not the host's
+	outside     *outside // where its etcd runs; nil: beside it
 	Uprobes     string
 	Requests    string
 	Authors     string // of changes
@@ -121,7 +122,11 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	settings.Names = []string{filepath.Base(program)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cluster, err := localcluster.Start(ctx, localcluster.Config{Binary: program, ExtraArgs: []string{"--bcrypt-cost=4"}})
+	config := localcluster.Config{Binary: program, ExtraArgs: []string{"--bcrypt-cost=4"}}
+	if p.outside != nil {
+		config.Binary, config.Host = p.outside.launcher(t, program), p.outside.Address
+	}
+	cluster, err := localcluster.Start(ctx, config)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	tr := (&tracing{window: join.NewWindow()}).follow(t, cluster, settings, "")

@@ -63,6 +63,11 @@ var placesToRefuse = map[string]struct {
 		"the collector has a name space of process ids of its own, and its ids cannot be told from the host's: " +
 			"let it share those of the host, in Kubernetes with hostPID: true: this kernel has no BTF",
 	},
+	"process ids of its own, and the host's /proc": {
+		place{syscall.CLONE_NEWPID, func(*testing.T) {}},
+		"the collector has a name space of process ids of its own, but /proc is that of another one: " +
+			"let it share those of the host, in Kubernetes with hostPID: true, or mount a /proc of its own",
+	},
 }
 
 func mount(t *testing.T, what, where, kind string, flags uintptr) {
@@ -101,6 +106,10 @@ func goTo(t *testing.T, name string, p place) string {
 	again := exec.CommandContext(t.Context(), "sh", "-c", command, self, "-test.run=^"+test+"$", "-test.v", "-test.timeout=10m")
 	again.WaitDelay = 10 * time.Second                                        // where what it has started still holds its output
 	again.Env = append(os.Environ(), inPlace+"="+name, "TMPDIR="+t.TempDir()) // a place may hide the folder
+	outer, err := os.Open("/proc/self/ns/net")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, outer.Close()) }()
+	again.ExtraFiles = []*os.File{outer} // outerNetwork
 	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: p.flags, Pdeathsig: syscall.SIGKILL}
 	out, err := again.CombinedOutput()
 	t.Logf("%s", out)
