@@ -7,6 +7,7 @@ package trace
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
