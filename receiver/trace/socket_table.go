@@ -118,9 +118,9 @@ func parseSocketEnd(text string) (netip.AddrPort, error) {
 }
 
 // socketInodes are those of the sockets that a process has open.
-func socketInodes(proc string, pid int) map[uint64]bool {
+func socketInodes(proc string, pid int) (map[uint64]bool, error) {
 	dir := filepath.Join(proc, strconv.Itoa(pid), "fd")
-	open, _ := os.ReadDir(dir) // none once it has ended
+	open, err := os.ReadDir(dir)
 	all := map[uint64]bool{}
 	for _, fd := range open {
 		if link, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil {
@@ -129,7 +129,7 @@ func socketInodes(proc string, pid int) map[uint64]bool {
 			}
 		}
 	}
-	return all
+	return all, err
 }
 
 // networkOf is the network name space of a process, 0 if that is not known.

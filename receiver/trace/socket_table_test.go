@@ -87,7 +87,8 @@ func TestOurOwnSocketsAreInTheTableOfOurNameSpace(t *testing.T) {
 		local, remote := netip.MustParseAddrPort(c.LocalAddr().String()), netip.MustParseAddrPort(c.RemoteAddr().String())
 		rows, err := readSocketTable("/proc", os.Getpid())
 		require.NoError(t, err)
-		own := socketInodes("/proc", os.Getpid())
+		own, err := socketInodes("/proc", os.Getpid())
+		require.NoError(t, err)
 		has := func(state socketState, ends bpf.Ends) bool {
 			return slices.ContainsFunc(rows, func(r socketRow) bool {
 				return own[r.inode] && r.state == state && r.Local == ends.Local && (r.Remote == ends.Remote || state == stateListen)

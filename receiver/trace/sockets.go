@@ -127,16 +127,13 @@ func (s *sockets) listen() (owners map[uint64]int, err error) {
 	owners, s.listening = map[uint64]int{}, map[int]*listening{}
 	for _, pid := range s.etcds() {
 		network := networkOf(s.proc, pid)
-		table := s.tables[network]
-		if table == nil {
-			switch table, err = s.read(network, pid); {
-			case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.EINVAL):
-				continue // it has ended
-			case err != nil:
-				return nil, err
-			}
+		table, own, err := s.of(network, pid)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.EINVAL):
+			continue // it has ended
+		case err != nil:
+			return nil, err
 		}
-		own := socketInodes(s.proc, pid)
 		for inode := range own {
 			owners[inode] = pid
 		}
@@ -149,6 +146,17 @@ func (s *sockets) listen() (owners map[uint64]int, err error) {
 		s.listening[pid] = l
 	}
 	return owners, nil
+}
+
+// of is the table of a process, and which sockets of it are its own.
+func (s *sockets) of(network uint32, pid int) (table *socketTable, own map[uint64]bool, err error) {
+	if table = s.tables[network]; table == nil {
+		if table, err = s.read(network, pid); err != nil {
+			return nil, nil, err
+		}
+	}
+	own, err = socketInodes(s.proc, pid)
+	return table, own, err
 }
 
 // read reads a table anew.
@@ -213,7 +221,8 @@ func (s *sockets) whose(inodes map[uint64]place) map[uint64]int {
 	}
 	if unknown > 0 {
 		for _, pid := range s.processes() {
-			for inode := range socketInodes(s.proc, pid) {
+			own, _ := socketInodes(s.proc, pid) // it may have ended, or be none of our business
+			for inode := range own {
 				if _, ok := inodes[inode]; ok && found[inode] == 0 {
 					found[inode] = pid
 				}
