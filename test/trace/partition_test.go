@@ -193,6 +193,11 @@ func provePartition(t *testing.T, btf bool) {
 		}
 		return len(back) == members-1
 	})
+	timedOut := func() float64 { return tr.numbers(leader.name, "etcd.network.connection.closed")["timed_out member"] }
+	assert.Zero(t, timedOut())
+	s.ip("netns", "exec", leader.link, "sh", "-c", "echo 2 >/proc/sys/net/ipv4/tcp_retries2") // the kernel gives up before etcd does
+	s.ip("link", "set", leader.link, "nomaster")
+	waitFor(t, "a connection that has timed out", func() bool { return timedOut() > 0 })
 	for _, r := range tr.Records() {
 		if strings.HasPrefix(r.event, "etcd.peer.") {
 			t.Log(r.start.Format(time.TimeOnly+".000"), r.resource["etcd.member.name"], r.event, r.body)
