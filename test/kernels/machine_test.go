@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,7 +75,7 @@ func disk(t *testing.T) string {
 	return image
 }
 
-// initramfs has the program as /init, an etcd, and the kernel's modules.
+// initramfs has the program as /init, an etcd, one of 3.4, and the kernel's modules.
 func initramfs(t *testing.T, k kernel, program string) string {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "initramfs"))
@@ -87,6 +88,13 @@ func initramfs(t *testing.T, k kernel, program string) string {
 	}
 	add("init", program)
 	add("etcd/3.6/etcd", filepath.Join(cache(), "etcd-"+k.arch, "etcd"))
+	old := filepath.Join(cache(), "etcd-3.4-"+k.arch)
+	_ = filepath.WalkDir(old, func(path string, d fs.DirEntry, err error) error { // none where it cannot be had
+		if err == nil && !d.IsDir() {
+			add(strings.TrimPrefix(path, old+"/"), path)
+		}
+		return err
+	})
 	for i, m := range modules(t, k) {
 		add(fmt.Sprintf("%s/%02d-%s", guest.Modules[1:], i, filepath.Base(m)), m)
 	}

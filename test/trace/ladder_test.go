@@ -4,6 +4,7 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,7 +41,8 @@ type proven struct {
 	Rung        string // "": what this kernel gives by itself
 	RingBuffer  bool
 	BTF         bool
-	OwnPIDs     bool `json:"-"` // its process ids are not the host's
+	OwnPIDs     bool   `json:"-"` // its process ids are not the host's
+	Build       string `json:"-"` // of etcd; "": 3.6
 	Uprobes     string
 	Requests    string
 	Authors     string // of changes
@@ -87,6 +89,12 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 		settings := everything()
 		settings.PerfUprobes = true
 		proveRung(t, &proven{Rung: "probes by perf", BTF: true}, settings)
+	})
+	t.Run("etcd 3.4", func(t *testing.T) {
+		if _, err := os.Stat("/etcd/3.4/etcd"); guest.Inside() && err != nil {
+			t.Skip("SKIPPED: Debian's etcd 3.4 could not be had, as make test-kernels has said")
+		}
+		proveRung(t, &proven{Rung: "etcd 3.4", Build: "3.4", BTF: true}, everything())
 	})
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		t.Run(name, func(t *testing.T) {
@@ -135,7 +143,8 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	before := left(t)
 	settings.Disk, settings.SlowSync, settings.Rescan = true, time.Hour, time.Hour
 	p.RingBuffer = !settings.PerfBuffer && features.HaveMapType(ebpf.RingBuf) == nil
-	program := namedApart(t, "3.6")
+	build := cmp.Or(p.Build, "3.6")
+	program := namedApart(t, build)
 	settings.Names = []string{filepath.Base(program)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -152,7 +161,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	n := proveMixed(t, e, cluster, p)
 	p.Authors = proveSigned(t, e, cluster)
 	p.Lifecycle = proveLifecycle(t, e, p)
-	how, known := cell{build: "3.6"}, len(tr.Records()) // ports are used again
+	how, known := cell{build: build}, len(tr.Records()) // ports are used again
 	asked, threads := tr.play(t, cluster, how)
 	proveHalfOpen(t, tr, e.member)
 	tr.stop()
