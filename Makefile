@@ -113,7 +113,7 @@ test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu.
 	  env CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go -C test test -c -ldflags "-s -w" -o "$(CURDIR)/.cache/kernels/trace-$$arch.test" ./trace; done
 	$(call step,4/4,kernels $(KERNELS))
 	@cd test && "$(CURDIR)/tools/patiently.sh" "two machines at a time" env KERNELS="$(KERNELS)" KERNELS_DIR="$(CURDIR)/.cache/kernels" \
-	  go test -count=1 -timeout 30m -v ./kernels $(if $(UPDATE),-update)
+	  go test -count=1 -timeout 90m -v ./kernels $(if $(UPDATE),-update)
 
 .PHONY: test-compat
 test-compat: ## Trace each build of etcd that users may run (17, a minute or two each to build the first time).

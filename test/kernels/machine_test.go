@@ -23,8 +23,8 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
-// patience is for a host that is busy: a machine takes a minute or less for a run.
-const patience = 10 * time.Minute
+// patience is for a host that is busy: a machine takes three minutes or less for a run.
+const patience = 15 * time.Minute
 
 // emulators are commands of qemu without its files and the kernel's command line.
 // Software emulation, and in one thread: with more of them a kernel that patches
@@ -52,7 +52,7 @@ func boot(t *testing.T, k kernel, settings, tests string) string {
 		"-drive", "if=virtio,format=raw,cache=unsafe,file="+disk(t),
 		"-kernel", filepath.Join(k.folder, "vmlinuz"), "-initrd", initramfs(t, k, filepath.Join(cache(), "trace-"+k.arch+".test")),
 		// What follows -- are the arguments of /init.
-		"-append", fmt.Sprintf("%s %s reboot=t panic=-1 oops=panic loglevel=4 -- -test.run=%s -test.v -test.timeout=9m", commandLines[k.arch], settings, tests))...)
+		"-append", fmt.Sprintf("%s %s reboot=t panic=-1 oops=panic loglevel=4 -- -test.run=%s -test.v -test.timeout=14m", commandLines[k.arch], settings, tests))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
