@@ -209,6 +209,9 @@ type Writer struct {
 func (d *Disk) Writers(disk uint32, from, to uint64) ([]Writer, error) {
 	const shift = 26 // SLICE_SHIFT
 	var out []Writer
+	if d.NeedsFiles() {
+		return nil, nil // it is among what Lacks
+	}
 	var key diskWriterKey
 	var value diskWriter
 	entries := d.maps[diskMapWriters].Iterate()
