@@ -310,8 +310,9 @@ func (s *sockets) complete(r *bpf.Record, now time.Time) bool {
 }
 
 // owned finds out which etcd was asked for a connection. In another name space somebody
-// else may listen at its port: so where there are several, the one that has it is looked
-// for in their tables. One that has ended meanwhile may not be found then.
+// else may listen at its port: so where there are several, the one that has the address
+// is looked for in their tables, or, of loopback, the connection itself. One of these that
+// was reset meanwhile is not found then.
 func (s *sockets) owned(r *bpf.Record) bool {
 	ends := bpf.Ends{Local: r.Connection.Local, Remote: r.Connection.Remote}
 	for pid, l := range s.listening {
@@ -323,18 +324,26 @@ func (s *sockets) owned(r *bpf.Record) bool {
 	return false
 }
 
-// has tells whether a name space has a connection, or its other end, which stays for a
-// minute if it has closed first.
+// has tells whether a connection is in a name space. The table that is there may be older
+// than it.
 func (s *sockets) has(network uint32, pid int, ends bpf.Ends, since int64) bool {
 	t := s.tables[network]
-	if t == nil || t.at < since {
-		var err error
-		if t, err = s.read(network, pid); err != nil {
-			return false
-		}
+	if t != nil && (t.at >= since || !ends.Local.Addr().IsLoopback()) && t.shows(ends) {
+		return true
 	}
+	if t == nil || t.at < since {
+		t, _ = s.read(network, pid) // it may have ended
+	}
+	return t != nil && t.shows(ends)
+}
+
+// shows tells whether a table has a connection, its other end, which stays for a minute
+// if it has closed first, or another socket of the same address.
+func (t *socketTable) shows(ends bpf.Ends) bool {
 	other := bpf.Ends{Local: ends.Remote, Remote: ends.Local}
-	return slices.ContainsFunc(t.rows, func(row socketRow) bool { return row.Ends == ends || row.Ends == other })
+	return slices.ContainsFunc(t.rows, func(row socketRow) bool {
+		return row.Ends == ends || row.Ends == other || row.Local.Addr() == ends.Local.Addr() && !row.Local.Addr().IsLoopback()
+	})
 }
 
 // opened notes one that the programs have told. A look may have found it before.

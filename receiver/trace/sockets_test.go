@@ -205,6 +205,25 @@ func TestOfTwoEtcdsAtTheSamePortItIsTheOneThatHasTheConnection(t *testing.T) {
 	assert.EqualValues(t, 7, half.PID)
 }
 
+// As with pods: etcd listens at all addresses, of which its name space has its own.
+func TestOfTwoEtcdsAtTheSamePortItIsTheOneThatHasTheAddress(t *testing.T) {
+	h := newHost(t)
+	for pid, network := range map[int]uint32{7: 1, 8: 2} {
+		h.process(pid, network, "etcd")
+		h.socket(pid, stateListen, "0.0.0.0:2379", "0.0.0.0:0", 0)
+		h.socket(pid, stateListen, fmt.Sprintf("10.0.0.%d:2380", pid), "0.0.0.0:0", 0)
+	}
+	s, _ := h.sockets(7, 8)
+	require.Empty(t, looked(t, s))
+	for _, pid := range []uint32{7, 8} {
+		gone := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels+uint64(pid), 0, fmt.Sprintf("10.0.0.%d:2379", pid), "10.0.0.9:50000")
+		require.True(t, s.complete(gone, time.Now()), "it has ended, but its address has not")
+		assert.Equal(t, pid, gone.PID)
+	}
+	strange := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels, 0, "10.0.0.10:2379", "10.0.0.9:50000")
+	assert.False(t, s.complete(strange, time.Now()))
+}
+
 func TestACallerOfAnotherNameSpaceIsKnownAsLongAsItsConnectionIs(t *testing.T) {
 	h := newHost(t)
 	h.process(7, 1, "etcd")
