@@ -44,6 +44,9 @@ type place struct {
 	bpf.Ends
 }
 
+// other is the same connection as its other end has it.
+func other(e bpf.Ends) bpf.Ends { return bpf.Ends{Local: e.Remote, Remote: e.Local} }
+
 type openSocket struct {
 	place
 	pid    int
@@ -310,13 +313,14 @@ func (s *sockets) complete(r *bpf.Record, now time.Time) bool {
 }
 
 // owned finds out which etcd was asked for a connection. In another name space somebody
-// else may listen at its port: so where there are several, the one that has the address
-// is looked for in their tables, or, of loopback, the connection itself. One of these that
-// was reset meanwhile is not found then.
+// else may listen at its port: so where there are several, it is where its caller is, or
+// the address is looked for in their tables, or, of loopback, the connection itself. One of
+// these that was reset meanwhile, by a process that has ended too, is not found then.
 func (s *sockets) owned(r *bpf.Record) bool {
 	ends := bpf.Ends{Local: r.Connection.Local, Remote: r.Connection.Remote}
 	for pid, l := range s.listening {
-		if l.covers(ends.Local) && (s.alone || s.has(l.network, pid, ends, int64(r.Time))) {
+		_, called := s.ids[place{l.network, other(ends)}]
+		if l.covers(ends.Local) && (s.alone || called || s.has(l.network, pid, ends, int64(r.Time))) {
 			r.PID, r.Connection.Network = uint32(pid), l.network
 			return true
 		}
@@ -340,9 +344,8 @@ func (s *sockets) has(network uint32, pid int, ends bpf.Ends, since int64) bool 
 // shows tells whether a table has a connection, its other end, which stays for a minute
 // if it has closed first, or another socket of the same address.
 func (t *socketTable) shows(ends bpf.Ends) bool {
-	other := bpf.Ends{Local: ends.Remote, Remote: ends.Local}
 	return slices.ContainsFunc(t.rows, func(row socketRow) bool {
-		return row.Ends == ends || row.Ends == other || row.Local.Addr() == ends.Local.Addr() && !row.Local.Addr().IsLoopback()
+		return row.Ends == ends || row.Ends == other(ends) || row.Local.Addr() == ends.Local.Addr() && !row.Local.Addr().IsLoopback()
 	})
 }
 
