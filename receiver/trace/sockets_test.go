@@ -169,6 +169,11 @@ func TestOneThatIsToldAndFoundIsTheSameInWhateverOrder(t *testing.T) {
 	assert.Empty(t, s.open)
 	assert.Empty(t, s.ids)
 	assert.Empty(t, s.kernels)
+
+	require.Len(t, looked(t, s), 2, "of which the beginnings were lost")
+	lost := event(bpf.ConnectionClosed, bpf.RoleAccepted, kernels+2, 0, "127.0.0.1:2379", "127.0.0.1:50000")
+	require.True(t, s.complete(lost, time.Now()))
+	assert.Len(t, s.open, 1)
 }
 
 // As with kind: each node is a container, and its etcd listens at the same port of
