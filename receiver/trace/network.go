@@ -120,6 +120,10 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 	}
 	c := n.open[r.Connection.Socket]
 	if c != nil && (c.of != p || c.Remote != r.Connection.Remote) {
+		if r.Operation == bpf.ConnectionFound {
+			c.found = true // the end of the one before is still in the ring, or was lost: then look drops it
+			return
+		}
 		t.drop(c, endOther, now) // its end was lost, and the kernel uses the socket again
 		c = nil
 	}
