@@ -106,13 +106,14 @@ test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu.
 	$(call step,1/4,qemu and kernels)
 	@tools/need-qemu.sh
 	@tools/fetch-kernel.sh .cache/kernels $(KERNELS)
-	$(call step,2/4,etcd $(call etcd_version,3.6) for $(KERNEL_ARCHS),$(KERNEL_ARCHS:%=.cache/kernels/etcd-%/etcd))
+	$(call step,2/4,etcd $(call etcd_version,3.6) and 3.4 for $(KERNEL_ARCHS),$(KERNEL_ARCHS:%=.cache/kernels/etcd-%/etcd))
+	@tools/etcd/fetch-3.4-guest.sh .cache/kernels $(KERNEL_ARCHS)
 	$(call step,3/4,the tests as a static program)
 	@for arch in $(KERNEL_ARCHS); do tools/patiently.sh "compiling for $$arch takes two minutes the first time" \
 	  env CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go -C test test -c -ldflags "-s -w" -o "$(CURDIR)/.cache/kernels/trace-$$arch.test" ./trace; done
 	$(call step,4/4,kernels $(KERNELS))
 	@cd test && "$(CURDIR)/tools/patiently.sh" "two machines at a time" env KERNELS="$(KERNELS)" KERNELS_DIR="$(CURDIR)/.cache/kernels" \
-	  go test -count=1 -timeout 30m -v ./kernels $(if $(UPDATE),-update)
+	  go test -count=1 -timeout 90m -v ./kernels $(if $(UPDATE),-update)
 
 .PHONY: test-compat
 test-compat: ## Trace each build of etcd that users may run (17, a minute or two each to build the first time).

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -263,55 +264,77 @@ func FuzzNoSampleIsLostByMerging(f *testing.F) {
 	})
 }
 
-// No such kernel is at hand. What each of these came with: Linux 5.3 has loops, and
-// cilium/ebpf calls bpf_probe_read where bpf_probe_read_user, of 5.5, is not there.
-func TestWhatThePerfBufferTakesIsInLinux53(t *testing.T) {
-	spec, err := loadPerf()
-	require.NoError(t, err)
-	for name, m := range spec.Maps {
-		assert.Contains(t, []ebpf.MapType{
-			ebpf.Array, ebpf.Hash, ebpf.LRUHash, ebpf.PerCPUArray, ebpf.PerCPUHash, ebpf.PerfEventArray, ebpf.ProgramArray,
-		}, m.Type, name)
-		assert.Zero(t, m.Flags&^unix.BPF_F_RDONLY_PROG, "%s: flags", name) // 5.2
-	}
-	calls := map[asm.BuiltinFunc]bool{}
-	for name, p := range spec.Programs {
-		for _, i := range p.Instructions {
-			if i.IsBuiltinCall() {
-				calls[asm.BuiltinFunc(i.Constant)] = true
-			}
-			if atomic := i.OpCode.AtomicOp(); atomic != asm.InvalidAtomic {
-				assert.Equal(t, asm.AddAtomic, atomic, "%s: atomic", name)
-			}
-		}
-	}
-	assert.ElementsMatch(t, []asm.BuiltinFunc{
+// oldest are the programs for kernels without a ring, and what they call.
+var oldest = map[string]struct {
+	load  func() (*ebpf.CollectionSpec, error)
+	calls []asm.BuiltinFunc
+}{
+	"on functions of etcd": {loadPerf, []asm.BuiltinFunc{
 		asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnKtimeGetNs, asm.FnGetPrandomU32, asm.FnGetCurrentPidTgid,
 		asm.FnPerfEventOutput, asm.FnProbeReadUser,
-	}, slices.Collect(maps.Keys(calls)), "and no call of another program, which has no place beside calls of functions")
+	}},
+	"on tracepoints": {loadNamedperf, []asm.BuiltinFunc{
+		asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnKtimeGetNs, asm.FnGetCurrentPidTgid, asm.FnGetCurrentComm,
+		asm.FnPerfEventOutput, asm.FnProbeReadKernel,
+	}},
+}
+
+// No such kernel is at hand. What each of these came with: Linux 5.3 has loops, and
+// cilium/ebpf calls bpf_probe_read where bpf_probe_read_user and _kernel, of 5.5, are
+// not there.
+func TestWhatThePerfBufferTakesIsInLinux53(t *testing.T) {
+	for which, of := range oldest {
+		t.Run(which, func(t *testing.T) {
+			spec, err := of.load()
+			require.NoError(t, err)
+			for name, m := range spec.Maps {
+				assert.Contains(t, []ebpf.MapType{
+					ebpf.Array, ebpf.Hash, ebpf.LRUHash, ebpf.PerCPUArray, ebpf.PerCPUHash, ebpf.PerfEventArray, ebpf.ProgramArray,
+				}, m.Type, name)
+				assert.Zero(t, m.Flags&^unix.BPF_F_RDONLY_PROG, "%s: flags", name) // 5.2
+			}
+			calls := map[asm.BuiltinFunc]bool{}
+			for name, p := range spec.Programs {
+				for n, i := range p.Instructions {
+					if i.IsBuiltinCall() {
+						calls[asm.BuiltinFunc(i.Constant)] = true
+					}
+					if atomic := i.OpCode.AtomicOp(); atomic != asm.InvalidAtomic {
+						assert.Equal(t, asm.AddAtomic, atomic, "%s: atomic", name)
+					}
+					assert.Nil(t, btf.CORERelocationMetadata(&p.Instructions[n]), "%s: it needs BTF", name)
+				}
+			}
+			assert.ElementsMatch(t, of.calls, slices.Collect(maps.Keys(calls)), "and no call of another program, which has no place beside calls of functions")
+		})
+	}
 }
 
 // Before 5.5 the verifier does not know them.
 func TestThePerfBufferIsVerifiedWithoutTheValuesOfConstants(t *testing.T) {
-	spec, err := loadPerf()
-	require.NoError(t, err)
-	constants := spec.Maps[".rodata"]
-	require.NotZero(t, constants.Flags&unix.BPF_F_RDONLY_PROG)
-	constants.Flags &^= unix.BPF_F_RDONLY_PROG
-	for _, p := range spec.Programs {
-		p.AttachType = ebpf.AttachNone
+	for which, of := range oldest {
+		t.Run(which, func(t *testing.T) {
+			spec, err := of.load()
+			require.NoError(t, err)
+			constants := spec.Maps[".rodata"]
+			require.NotZero(t, constants.Flags&unix.BPF_F_RDONLY_PROG)
+			constants.Flags &^= unix.BPF_F_RDONLY_PROG
+			for _, p := range spec.Programs {
+				p.AttachType = ebpf.AttachNone
+			}
+			err = withMemory(func() error {
+				all, err := ebpf.NewCollection(spec)
+				if err == nil {
+					all.Close()
+				}
+				return err
+			})
+			if errors.Is(err, unix.EPERM) {
+				notHere(t, err)
+			}
+			require.NoError(t, err)
+		})
 	}
-	err = withMemory(func() error {
-		all, err := ebpf.NewCollection(spec)
-		if err == nil {
-			all.Close()
-		}
-		return err
-	})
-	if errors.Is(err, unix.EPERM) {
-		notHere(t, err)
-	}
-	require.NoError(t, err)
 }
 
 func TestAKernelThatIsTooOldIsToldSo(t *testing.T) {

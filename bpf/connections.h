@@ -10,7 +10,7 @@
 #pragma once
 
 #include "process.h"
-#include "ring.h"
+#include "reserve.h"
 #include "sockets.h"
 
 struct endpoint {

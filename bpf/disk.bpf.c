@@ -9,7 +9,7 @@
  * They need no guard: a tracepoint's programs run with preemption or at least migration off, and the kernel enters none
  * twice on a CPU, so nothing overwrites their stack.
  */
-#include "syncs.h"
+#include "synced.h"
 
 char license_text[] SEC("license") = "Dual MIT/GPL";
 
@@ -18,7 +18,7 @@ const enum file_kind *tell_file_kind __attribute__((unused));
 
 /* (file, datasync), (inode, result) */
 TRACEPOINT(ext4_sync_file_enter, begin_sync((void *)ctx[0]))
-TRACEPOINT(ext4_sync_file_exit, end_sync())
+TRACEPOINT(ext4_sync_file_exit, end_sync(ctx))
 
 /* (inode, position, length, copied): a write has filled a part of the page cache; with delayed allocation and without */
 static __always_inline void filled(struct inode *inode, __u32 bytes)
@@ -96,45 +96,10 @@ static __always_inline void call(struct pt_regs *regs)
 }
 TRACEPOINT(sys_enter, if (ctx[1] == FSYNC || ctx[1] == FDATASYNC) call((void *)ctx[0]))
 
-static __always_inline void called(struct pt_regs *regs)
+static __always_inline void called(void *ctx, struct pt_regs *regs)
 {
 	int number = SYSCALL_NUMBER(regs);
 	if (number == FSYNC || number == FDATASYNC)
-		end_sync();
+		end_sync(ctx);
 }
-TRACEPOINT(sys_exit, called((void *)ctx[0]))
-
-/* Without BTF a sync is told by an event of tracefs, which has the file's number and not its name: user space has looked at
- * etcd's files, and at the event's format, which is another one since Linux 7. */
-const volatile __u32 sync_device_at = 8, sync_inode_at = 16;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct file_key);
-	__type(value, __u32); /* enum file_kind */
-} known_files SEC(".maps");
-
-SEC("tracepoint/ext4/ext4_sync_file_enter")
-int sync_entered(void *event)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tid = (__u32)id;
-	if (!traced(id >> 32))
-		return 0;
-	struct syncing s = {};
-	bpf_probe_read_kernel(&s.file.device, sizeof s.file.device, event + sync_device_at);
-	bpf_probe_read_kernel(&s.file.inode, sizeof s.file.inode, event + sync_inode_at);
-	__u32 *kind = bpf_map_lookup_elem(&known_files, &s.file);
-	s.kind = kind ? *kind : FILE_OTHER;
-	s.began = bpf_ktime_get_ns();
-	bpf_map_update_elem(&syncing, &tid, &s, BPF_ANY);
-	return 0;
-}
-
-SEC("tracepoint/ext4/ext4_sync_file_exit")
-int sync_left(void *event)
-{
-	end_sync();
-	return 0;
-}
+TRACEPOINT(sys_exit, called(ctx, (void *)ctx[0]))

@@ -38,9 +38,10 @@ type Disk struct {
 	own   []*ebpf.Map
 	links []link.Link
 
-	calls bool              // system calls are followed
-	known map[File]FileKind // of KnowFiles; nil: the programs read names themselves
-	lacks []string
+	calls   bool              // system calls are followed
+	known   map[File]FileKind // of KnowFiles; nil: the programs read names themselves
+	without error             // why they do not
+	lacks   []string
 }
 
 // The programs that are of use only together. Each set is left out if this kernel
@@ -56,7 +57,7 @@ var (
 
 // What there is without BTF.
 var namedSyncs = []tracepoint{
-	{"ext4", "ext4_sync_file_enter", diskProgSyncEntered}, {"ext4", "ext4_sync_file_exit", diskProgSyncLeft},
+	{"ext4", "ext4_sync_file_enter", namedProgSyncEntered}, {"ext4", "ext4_sync_file_exit", namedProgSyncLeft},
 }
 
 // FollowDisk attaches what costs nobody anything who does not write to etcd's
@@ -69,62 +70,68 @@ func (p *Programs) FollowDisk(slow time.Duration) (_ *Disk, err error) {
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	if d.spec, err = loadDisk(); err != nil {
-		return nil, err
-	}
-	if d.maps, err = p.shared(d.spec); err != nil {
-		return nil, err
-	}
 	threshold := uint64(math.MaxUint64)
 	if slow > 0 {
 		threshold = uint64(slow)
 	}
-	if err = d.spec.Variables[diskVarSlowSync].Set(threshold); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters, diskMapKnownFiles} {
-		var m *ebpf.Map
-		if err = withMemory(func() (err error) { m, err = ebpf.NewMap(d.spec.Maps[name]); return err }); err != nil {
-			return nil, fmt.Errorf("map %s: %w", name, err)
+	err = d.byBTF(threshold)
+	if why := p.whyNotBTF(err); why != nil {
+		if err = errors.Join(d.Close(), d.byName(threshold)); err != nil {
+			err = fmt.Errorf("%w, and by tracefs: %w", why, err)
 		}
-		d.maps[name] = m
-		d.own = append(d.own, m)
+		d.without = why
+		d.miss("files on other file systems than ext4, bytes of a sync, and who else writes", why)
+	}
+	return d, err
+}
+
+func (d *Disk) byBTF(threshold uint64) (err error) {
+	if d.with.perf {
+		return errNoRing
+	}
+	if d.spec, err = loadDisk(); err != nil {
+		return err
+	}
+	d.maps = d.with.shared(d.spec)
+	if err = d.spec.Variables[diskVarSlowSync].Set(threshold); err != nil {
+		return err
+	}
+	if d.own, err = withOwn(d.spec, d.maps, diskMapDisks, diskMapFiles, diskMapSyncing, diskMapWriters); err != nil {
+		return err
 	}
 	if err := d.attach(ext4Syncs); err == nil {
 		d.miss("bytes of a sync, and who fills the page cache", d.attach(ext4Writes))
 	} else if e := d.attach(callSyncs); e == nil {
 		d.calls = true
-	} else if errors.Is(e, errNoBTF) {
-		return d, d.attachNamed()
 	} else {
-		return nil, errors.Join(err, e)
+		return errors.Join(err, e)
 	}
 	writes := d.attach(diskWrites)
 	if writes != nil {
 		writes = d.attach(oldDiskWrites)
 	}
 	d.miss("who else writes", writes)
-	return d, nil
+	return nil
 }
 
-// attachNamed follows syncs by the events of tracefs.
-func (d *Disk) attachNamed() error {
-	for field, variable := range map[string]string{"dev": diskVarSyncDeviceAt, "ino": diskVarSyncInodeAt} {
-		offset, err := fieldAt(namedSyncs[0], field)
-		if err == nil {
-			err = d.spec.Variables[variable].Set(offset)
-		}
-		if err != nil {
-			return fmt.Errorf("%w, and by tracefs: %w", errNoBTF, err)
-		}
+// byName follows syncs by the events of tracefs.
+func (d *Disk) byName(threshold uint64) (err error) {
+	if d.spec, d.maps, err = d.with.namedSpec(); err != nil {
+		return err
 	}
-	links, err := d.with.attachByName(d.spec, d.maps, namedSyncs)
-	if err != nil {
-		return fmt.Errorf("%w, and by tracefs: %w", errNoBTF, err)
+	var device, inode uint32
+	if err = namedSyncs[0].fields(map[string]*uint32{"dev": &device, "ino": &inode}); err != nil {
+		return err
 	}
-	d.links, d.known = append(d.links, links...), map[File]FileKind{}
-	d.miss("files on other file systems than ext4, bytes of a sync, and who else writes", errNoBTF)
-	return nil
+	if err = setAll(d.spec, map[string]any{namedVarSlowSync: threshold, namedVarSyncDeviceAt: device, namedVarSyncInodeAt: inode}); err != nil {
+		return err
+	}
+	if d.own, err = withOwn(d.spec, d.maps, namedMapSyncing, namedMapKnownFiles); err != nil {
+		return err
+	}
+	d.known = map[File]FileKind{}
+	d.links, err = d.with.attachByName(d.spec, d.maps, namedSyncs)
+	return err
 }
 
 // File is one of a file system, under any name.
@@ -141,15 +148,15 @@ func (d *Disk) NeedsFiles() bool { return d.known != nil }
 // FileOther.
 func (d *Disk) KnowFiles(all map[File]FileKind) error {
 	var err error
-	m := d.maps[diskMapKnownFiles]
+	m := d.maps[namedMapKnownFiles]
 	for file, kind := range all {
 		if d.known[file] != kind {
-			err = errors.Join(err, m.Put(diskFileKey{Inode: file.Inode, Device: file.Device}, uint32(kind)))
+			err = errors.Join(err, m.Put(namedFileKey{Inode: file.Inode, Device: file.Device}, uint32(kind)))
 		}
 	}
 	for file := range d.known {
 		if _, ok := all[file]; !ok {
-			err = errors.Join(err, m.Delete(diskFileKey{Inode: file.Inode, Device: file.Device}))
+			err = errors.Join(err, m.Delete(namedFileKey{Inode: file.Inode, Device: file.Device}))
 		}
 	}
 	d.known = all
@@ -173,7 +180,7 @@ func (d *Disk) FollowFileSystem(magic int64) error {
 		return nil
 	}
 	if d.NeedsFiles() {
-		return errNoBTF
+		return d.without
 	}
 	defer d.with.ForgetTypes()
 	if err := d.attach(callSyncs); err != nil {
@@ -202,6 +209,9 @@ type Writer struct {
 func (d *Disk) Writers(disk uint32, from, to uint64) ([]Writer, error) {
 	const shift = 26 // SLICE_SHIFT
 	var out []Writer
+	if d.NeedsFiles() {
+		return nil, nil // it is among what Lacks
+	}
 	var key diskWriterKey
 	var value diskWriter
 	entries := d.maps[diskMapWriters].Iterate()

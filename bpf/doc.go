@@ -6,11 +6,14 @@
 //
 //	etcd.bpf.c       functions of etcd (uprobes): requests.h, streams.h, applied.h, handshake.h
 //	perf.bpf.c       the same for kernels without a ring buffer
-//	disk.bpf.c       syncs of etcd's files (tracepoints): syncs.h; who else writes: writers.h
+//	disk.bpf.c       syncs of etcd's files (tracepoints): syncs.h, synced.h; who else writes: writers.h
 //	network.bpf.c    TCP connections of etcd (tracepoints, list of open files): connections.h
 //	lifecycle.bpf.c  which processes begin and end (tracepoints)
+//	named.bpf.c      all three without BTF: known_files.h, named_connections.h
+//	namedperf.bpf.c  the same without a ring buffer
 //	record.h         what the programs write into the ring
 //	ring.h           the ring, or the perf buffer that stands in; read by ring.go, perf.go
+//	reserve.h        room in it for what is too large for a stack
 //	process.h        what they are told of processes; binary.h, where things lie in an executable
 //	pids.go          ids of processes, where the collector has others than the host
 //	ladder.go        what is done where a kernel lacks something

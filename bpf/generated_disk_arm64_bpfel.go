@@ -118,7 +118,6 @@ const (
 	diskMapDisks                 = "disks"
 	diskMapDistributions         = "distributions"
 	diskMapFiles                 = "files"
-	diskMapKnownFiles            = "known_files"
 	diskMapLost                  = "lost"
 	diskMapProcesses             = "processes"
 	diskMapRecords               = "records"
@@ -130,14 +129,10 @@ const (
 	diskProgExt4SyncFileEnter    = "ext4_sync_file_enter"
 	diskProgExt4SyncFileExit     = "ext4_sync_file_exit"
 	diskProgExt4WriteEnd         = "ext4_write_end"
-	diskProgSyncEntered          = "sync_entered"
-	diskProgSyncLeft             = "sync_left"
 	diskProgSysEnter             = "sys_enter"
 	diskProgSysExit              = "sys_exit"
 	diskVarBounds                = "bounds"
 	diskVarSlowSync              = "slow_sync"
-	diskVarSyncDeviceAt          = "sync_device_at"
-	diskVarSyncInodeAt           = "sync_inode_at"
 	diskVarTellFileKind          = "tell_file_kind"
 	diskVarTellSync              = "tell_sync"
 )
@@ -190,8 +185,6 @@ type diskProgramSpecs struct {
 	Ext4SyncFileEnter    *ebpf.ProgramSpec `ebpf:"ext4_sync_file_enter"`
 	Ext4SyncFileExit     *ebpf.ProgramSpec `ebpf:"ext4_sync_file_exit"`
 	Ext4WriteEnd         *ebpf.ProgramSpec `ebpf:"ext4_write_end"`
-	SyncEntered          *ebpf.ProgramSpec `ebpf:"sync_entered"`
-	SyncLeft             *ebpf.ProgramSpec `ebpf:"sync_left"`
 	SysEnter             *ebpf.ProgramSpec `ebpf:"sys_enter"`
 	SysExit              *ebpf.ProgramSpec `ebpf:"sys_exit"`
 }
@@ -204,7 +197,6 @@ type diskMapSpecs struct {
 	Disks         *ebpf.MapSpec `ebpf:"disks"`
 	Distributions *ebpf.MapSpec `ebpf:"distributions"`
 	Files         *ebpf.MapSpec `ebpf:"files"`
-	KnownFiles    *ebpf.MapSpec `ebpf:"known_files"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
@@ -218,8 +210,6 @@ type diskMapSpecs struct {
 type diskVariableSpecs struct {
 	Bounds       *ebpf.VariableSpec `ebpf:"bounds"`
 	SlowSync     *ebpf.VariableSpec `ebpf:"slow_sync"`
-	SyncDeviceAt *ebpf.VariableSpec `ebpf:"sync_device_at"`
-	SyncInodeAt  *ebpf.VariableSpec `ebpf:"sync_inode_at"`
 	TellFileKind *ebpf.VariableSpec `ebpf:"tell_file_kind"`
 	TellSync     *ebpf.VariableSpec `ebpf:"tell_sync"`
 }
@@ -248,7 +238,6 @@ type diskMaps struct {
 	Disks         *ebpf.Map `ebpf:"disks"`
 	Distributions *ebpf.Map `ebpf:"distributions"`
 	Files         *ebpf.Map `ebpf:"files"`
-	KnownFiles    *ebpf.Map `ebpf:"known_files"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Processes     *ebpf.Map `ebpf:"processes"`
 	Records       *ebpf.Map `ebpf:"records"`
@@ -262,7 +251,6 @@ func (m *diskMaps) Close() error {
 		m.Disks,
 		m.Distributions,
 		m.Files,
-		m.KnownFiles,
 		m.Lost,
 		m.Processes,
 		m.Records,
@@ -277,8 +265,6 @@ func (m *diskMaps) Close() error {
 type diskVariables struct {
 	Bounds       *ebpf.Variable `ebpf:"bounds"`
 	SlowSync     *ebpf.Variable `ebpf:"slow_sync"`
-	SyncDeviceAt *ebpf.Variable `ebpf:"sync_device_at"`
-	SyncInodeAt  *ebpf.Variable `ebpf:"sync_inode_at"`
 	TellFileKind *ebpf.Variable `ebpf:"tell_file_kind"`
 	TellSync     *ebpf.Variable `ebpf:"tell_sync"`
 }
@@ -293,8 +279,6 @@ type diskPrograms struct {
 	Ext4SyncFileEnter    *ebpf.Program `ebpf:"ext4_sync_file_enter"`
 	Ext4SyncFileExit     *ebpf.Program `ebpf:"ext4_sync_file_exit"`
 	Ext4WriteEnd         *ebpf.Program `ebpf:"ext4_write_end"`
-	SyncEntered          *ebpf.Program `ebpf:"sync_entered"`
-	SyncLeft             *ebpf.Program `ebpf:"sync_left"`
 	SysEnter             *ebpf.Program `ebpf:"sys_enter"`
 	SysExit              *ebpf.Program `ebpf:"sys_exit"`
 }
@@ -307,8 +291,6 @@ func (p *diskPrograms) Close() error {
 		p.Ext4SyncFileEnter,
 		p.Ext4SyncFileExit,
 		p.Ext4WriteEnd,
-		p.SyncEntered,
-		p.SyncLeft,
 		p.SysEnter,
 		p.SysExit,
 	)

@@ -36,8 +36,6 @@ const (
 	lifecycleMapLost              = "lost"
 	lifecycleMapProcesses         = "processes"
 	lifecycleMapRecords           = "records"
-	lifecycleProgExecuted         = "executed"
-	lifecycleProgFirstThreadEnded = "first_thread_ended"
 	lifecycleProgPidsHere         = "pids_here"
 	lifecycleProgSchedProcessExec = "sched_process_exec"
 	lifecycleProgSchedProcessExit = "sched_process_exit"
@@ -86,8 +84,6 @@ type lifecycleSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lifecycleProgramSpecs struct {
-	Executed         *ebpf.ProgramSpec `ebpf:"executed"`
-	FirstThreadEnded *ebpf.ProgramSpec `ebpf:"first_thread_ended"`
 	PidsHere         *ebpf.ProgramSpec `ebpf:"pids_here"`
 	SchedProcessExec *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
@@ -156,8 +152,6 @@ type lifecycleVariables struct {
 //
 // It can be passed to loadLifecycleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lifecyclePrograms struct {
-	Executed         *ebpf.Program `ebpf:"executed"`
-	FirstThreadEnded *ebpf.Program `ebpf:"first_thread_ended"`
 	PidsHere         *ebpf.Program `ebpf:"pids_here"`
 	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
@@ -165,8 +159,6 @@ type lifecyclePrograms struct {
 
 func (p *lifecyclePrograms) Close() error {
 	return _LifecycleClose(
-		p.Executed,
-		p.FirstThreadEnded,
 		p.PidsHere,
 		p.SchedProcessExec,
 		p.SchedProcessExit,

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "binary.h"
-#include "ring.h"
+#include "reserve.h"
 
 struct go_interface {
 	__u64 tab; /* of an empty interface the type, else an itab, which has the type at 8 */

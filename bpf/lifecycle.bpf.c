@@ -3,10 +3,9 @@
 /* Copyright The etcdreceiver Authors
  * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * Which processes begin and end, and which ids they have. They hang on the kernel's tracepoints, with BTF where it is there.
+ * Which processes begin and end, and which ids they have. They hang on the kernel's tracepoints, with BTF.
  */
-#include "process.h"
-#include "ring.h"
+#include "lifecycle.h"
 
 #include <bpf/bpf_core_read.h>
 
@@ -48,46 +47,17 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } CORE;
 
-static __always_inline void tell(enum record_kind kind)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct header *h = bpf_ringbuf_reserve(&records, sizeof *h, 0);
-	if (!h)
-		return; /* no request is lost: the next rescan sees it */
-	*h = (struct header){.kind = kind, .tgid = id >> 32, .tid = (__u32)id, .ktime = bpf_ktime_get_ns()};
-	submit(h);
-}
-
 /* (task, old pid, what it was asked to run): any process of the host; whose executable is etcd, user space can tell. */
-TRACEPOINT(sched_process_exec, tell(RECORD_EXEC))
+TRACEPOINT(sched_process_exec, tell(ctx, RECORD_EXEC))
 
 /* (task): each thread; by the last one the process has ended. */
-static __always_inline void ended(struct task_struct *task)
+static __always_inline void ended(void *ctx, struct task_struct *task)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	if (bpf_map_lookup_elem(&processes, &tgid) && !BPF_CORE_READ(task, signal, live.counter))
-		tell(RECORD_EXIT);
+		tell(ctx, RECORD_EXIT);
 }
-TRACEPOINT(sched_process_exit, ended((void *)ctx[0]))
-
-/* The same without BTF. Nothing of the kernel's is read, so what counts is the end of the first thread, which in a Go
- * program does not end before the others. */
-SEC("tracepoint/sched/sched_process_exec")
-int executed(void *ctx)
-{
-	tell(RECORD_EXEC);
-	return 0;
-}
-
-SEC("tracepoint/sched/sched_process_exit")
-int first_thread_ended(void *ctx)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tgid = id >> 32;
-	if ((__u32)id == tgid && bpf_map_lookup_elem(&processes, &tgid))
-		tell(RECORD_EXIT);
-	return 0;
-}
+TRACEPOINT(sched_process_exit, ended(ctx, (void *)ctx[0]))
 
 struct pid_here {
 	__u32 tgid; /* as the programs see it: of the host */

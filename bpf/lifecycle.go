@@ -6,7 +6,7 @@
 package bpf
 
 import (
-	"errors"
+	"fmt"
 
 	"github.com/cilium/ebpf/link"
 )
@@ -18,24 +18,37 @@ type Lifecycle struct{ links []link.Link }
 // FollowLifecycle attaches them. All processes of the host are told as they
 // execute a program; only those of PutProcess as they end.
 func (p *Programs) FollowLifecycle() (*Lifecycle, error) {
-	spec, err := loadLifecycle()
-	if err != nil {
-		return nil, err
-	}
-	maps, err := p.shared(spec)
-	if err != nil {
-		return nil, err
-	}
-	links, err := p.attachTracepoints(spec, maps, []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
-	if errors.Is(err, errNoBTF) {
-		links, err = p.attachByName(spec, maps, []tracepoint{
-			{"sched", "sched_process_exec", lifecycleProgExecuted}, {"sched", "sched_process_exit", lifecycleProgFirstThreadEnded},
-		})
+	links, err := p.lifecycleByBTF()
+	if why := p.whyNotBTF(err); why != nil {
+		if links, err = p.lifecycleByName(); err != nil {
+			err = fmt.Errorf("%w, and by tracefs: %w", why, err)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &Lifecycle{links}, nil
+}
+
+func (p *Programs) lifecycleByBTF() ([]link.Link, error) {
+	if p.perf {
+		return nil, errNoRing
+	}
+	spec, err := loadLifecycle()
+	if err != nil {
+		return nil, err
+	}
+	return p.attachTracepoints(spec, p.shared(spec), []string{lifecycleProgSchedProcessExec, lifecycleProgSchedProcessExit})
+}
+
+func (p *Programs) lifecycleByName() ([]link.Link, error) {
+	spec, maps, err := p.namedSpec()
+	if err != nil {
+		return nil, err
+	}
+	return p.attachByName(spec, maps, []tracepoint{
+		{"sched", "sched_process_exec", namedProgExecuted}, {"sched", "sched_process_exit", namedProgFirstThreadEnded},
+	})
 }
 
 // Close takes the programs out of the kernel.

@@ -18,15 +18,23 @@ import (
 // Network is the programs that follow the TCP connections of the processes that
 // passed their self-check. What they tell is in the ring, as KindConnection.
 type Network struct {
-	pids                *pids
-	listeners, followed *ebpf.Map
-	links               []link.Link
-	open                *link.Iter
-	record              Record // of Look
+	pids  *pids
+	links []link.Link
+	own   []*ebpf.Map
+
+	// With BTF:
+	listeners *ebpf.Map
+	open      *link.Iter
+	record    Record // of Look
+
+	// By name:
+	ports, found *ebpf.Map // of KnowSockets
+	known        sockets
+	without      error // why it is by name
 }
 
 // FollowNetwork attaches them. Connections that were there before, and where a
-// process listens, are known after Look.
+// process listens, are known after Look, or where NeedsSockets after KnowSockets.
 func (p *Programs) FollowNetwork() (_ *Network, err error) {
 	n := &Network{pids: p.pids}
 	defer func() {
@@ -34,33 +42,41 @@ func (p *Programs) FollowNetwork() (_ *Network, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
+	err = n.byBTF(p)
+	if why := p.whyNotBTF(err); why != nil {
+		n.without = why
+		if err = errors.Join(n.Close(), n.byName(p)); err != nil {
+			err = fmt.Errorf("%w, and by tracefs: %w", why, err)
+		}
+	}
+	return n, err
+}
+
+func (n *Network) byBTF(p *Programs) error {
+	if p.perf {
+		return errNoRing
+	}
 	spec, err := loadNetwork()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	maps, err := p.shared(spec)
-	if err != nil {
-		return nil, err
+	maps := p.shared(spec)
+	if n.own, err = withOwn(spec, maps, networkMapListeners, networkMapFollowed); err != nil {
+		return err
 	}
-	for name, to := range map[string]**ebpf.Map{networkMapListeners: &n.listeners, networkMapFollowed: &n.followed} {
-		m, err := ebpf.NewMap(spec.Maps[name])
-		if err != nil {
-			return nil, fmt.Errorf("map %s: %w", name, err)
-		}
-		*to, maps[name] = m, m
-	}
+	n.listeners = maps[networkMapListeners]
 	if n.links, err = p.attachTracepoints(spec, maps, []string{networkProgInetSockSetState, networkProgTcpRetransmitSkb, networkProgTcpRetransmitSynack}); err != nil {
-		return nil, err
+		return err
 	}
 	only := spec.Copy()
 	only.Programs = map[string]*ebpf.ProgramSpec{networkProgOpenConnections: spec.Programs[networkProgOpenConnections]}
 	loaded, err := ebpf.NewCollectionWithOptions(only, ebpf.CollectionOptions{MapReplacements: maps, Cache: p.types})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer loaded.Close() // the link keeps its program
 	n.open, err = link.AttachIter(link.IterOptions{Program: loaded.Programs[networkProgOpenConnections]})
-	return n, err
+	return err
 }
 
 // Look tells of each connection that is open now, as it is now, and makes the
@@ -112,5 +128,9 @@ func (n *Network) Close() error {
 	if n.open != nil {
 		err = errors.Join(err, n.open.Close())
 	}
-	return errors.Join(err, n.listeners.Close(), n.followed.Close()) // of a nil map: nothing
+	for _, m := range n.own {
+		err = errors.Join(err, m.Close())
+	}
+	n.links, n.open, n.own = nil, nil, nil
+	return err
 }

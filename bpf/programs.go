@@ -72,14 +72,12 @@ func Load(o Options) (*Programs, error) {
 	if o.SlowRequest > 0 {
 		slow = uint64(o.SlowRequest)
 	}
-	for name, value := range map[string]any{
+	if err := setAll(spec, map[string]any{
 		etcdVarSlowRequest: slow,
 		etcdVarReadsLeave:  o.Reads,
 		etcdVarSampleBelow: uint32(min(max(o.Sample, 0), 1) * math.MaxUint32),
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, errors.Join(fmt.Errorf("constant %s: %w", name, err), p.pids.Close())
-		}
+	}); err != nil {
+		return nil, errors.Join(err, p.pids.Close())
 	}
 	if !p.multi {
 		for _, program := range spec.Programs {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "tcp.h"
 
 #include <bpf/bpf_core_read.h>
 
@@ -90,14 +91,6 @@ struct bpf_iter__task_file {
 } CORE;
 
 #undef CORE
-
-#define AF_INET 2
-#define AF_INET6 10
-#define IPPROTO_TCP 6
-#define IPPROTO_MPTCP 262
-
-/* include/net/tcp_states.h */
-enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 
 static __always_inline bool is_tcp(const struct sock *sk)
 {

@@ -14,25 +14,58 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 )
 
 // shared are the maps of Programs that programs on tracepoints use too. spec is
-// theirs. They are written for a ring: nearly all kernels without one have no
-// tracepoints with BTF either, which are of 5.5.
-func (p *Programs) shared(spec *ebpf.CollectionSpec) (map[string]*ebpf.Map, error) {
-	if p.perf {
-		return nil, errNoRing
-	}
+// theirs.
+func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 	all := map[string]*ebpf.Map{
 		etcdMapRecords: p.loaded.Maps[etcdMapRecords], etcdMapCounters: p.loaded.Maps[etcdMapCounters], etcdMapLost: p.loaded.Maps[etcdMapLost],
 		etcdMapProcesses: p.loaded.Maps[etcdMapProcesses], etcdMapDistributions: p.loaded.Maps[etcdMapDistributions],
 	}
 	maps.DeleteFunc(all, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
 	spec.Maps[etcdMapRecords].MaxEntries = p.loaded.Maps[etcdMapRecords].MaxEntries()
-	return all, nil
+	return all
+}
+
+// withOwn makes maps of spec and adds them to those that are shared.
+func withOwn(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names ...string) (own []*ebpf.Map, err error) {
+	for _, name := range names {
+		var m *ebpf.Map
+		if err = withMemory(func() (err error) { m, err = ebpf.NewMap(spec.Maps[name]); return err }); err != nil {
+			return own, fmt.Errorf("map %s: %w", name, err)
+		}
+		shared[name], own = m, append(own, m)
+	}
+	return own, nil
+}
+
+// setAll sets constants of programs that are not loaded yet.
+func setAll(spec *ebpf.CollectionSpec, constants map[string]any) error {
+	for name, value := range constants {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("constant %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// whyNotBTF is why there are no programs on tracepoints with BTF, or nil. They are
+// written for a ring: kernels without one have no BTF either, but where tests make
+// them so.
+func (p *Programs) whyNotBTF(err error) error {
+	switch {
+	case p.perf:
+		return errNoRing
+	case errors.Is(err, errNoBTF):
+		return errNoBTF
+	default:
+		return nil
+	}
 }
 
 // attachTracepoints loads a set of programs and attaches it: all of it or nothing.
@@ -46,23 +79,59 @@ func (p *Programs) attachTracepoints(spec *ebpf.CollectionSpec, shared map[strin
 // tracepoint is one that is found by its name in tracefs, which needs no BTF.
 type tracepoint struct{ group, name, program string }
 
-// fieldAt is where an event of tracefs has a field.
-func fieldAt(event tracepoint, name string) (offset uint32, err error) {
-	var text []byte
+// format is what tracefs says of the fields of an event.
+type format []byte
+
+func (t tracepoint) format() (text format, err error) {
 	for _, root := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if text, err = os.ReadFile(filepath.Join(root, "events", event.group, event.name, "format")); err == nil {
-			break
+		if text, err = os.ReadFile(filepath.Join(root, "events", t.group, t.name, "format")); err == nil {
+			return text, nil
+		}
+	}
+	return nil, err
+}
+
+// field is where an event has a field, and how many bytes it has.
+func (f format) field(name string) (offset, size uint32, err error) {
+	found := regexp.MustCompile(`field:[^;]*\b` + name + `(?:\[\d+\])?;\s*offset:(\d+);\s*size:(\d+);`).FindSubmatch(f)
+	if found == nil {
+		return 0, 0, fmt.Errorf("the event has no field %s", name)
+	}
+	for i, to := range []*uint32{&offset, &size} {
+		n, err := strconv.ParseUint(string(found[i+1]), 10, 16) // no event is larger than a page
+		if err != nil {
+			return 0, 0, fmt.Errorf("field %s: %w", name, err)
+		}
+		*to = uint32(n)
+	}
+	return offset, size, nil
+}
+
+// fields sets numbers to where an event has the fields of their names.
+func (t tracepoint) fields(all map[string]*uint32) error {
+	text, err := t.format()
+	for name, to := range all {
+		if err == nil {
+			*to, _, err = text.field(name)
 		}
 	}
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("%s: %w", t.name, err)
 	}
-	found := regexp.MustCompile(`field:\S+ ` + name + `;\s*offset:(\d+);`).FindSubmatch(text)
-	if found == nil {
-		return 0, fmt.Errorf("the event %s has no field %s", event.name, name)
+	return nil
+}
+
+// namedSpec is that of the programs on tracepoints that are found by name.
+func (p *Programs) namedSpec() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
+	load := loadNamed
+	if p.perf {
+		load = loadNamedperf
 	}
-	at, err := strconv.ParseUint(string(found[1]), 10, 32)
-	return uint32(at), err
+	spec, err := load()
+	if err != nil {
+		return nil, nil, err
+	}
+	return spec, p.shared(spec), nil
 }
 
 func (p *Programs) attachByName(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, to []tracepoint) ([]link.Link, error) {
@@ -78,6 +147,9 @@ func (p *Programs) attachByName(spec *ebpf.CollectionSpec, shared map[string]*eb
 func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string, attach func(*ebpf.Program, int) (link.Link, error)) ([]link.Link, error) {
 	spec = spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
+	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !uses(spec, name) })
+	shared = maps.Clone(shared)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
 	var all *ebpf.Collection
 	err := withMemory(func() (err error) {
 		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
@@ -96,6 +168,21 @@ func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.
 		links = append(links, l)
 	}
 	return links, nil
+}
+
+// uses tells whether a program of spec uses a map, or could: constants.
+func uses(spec *ebpf.CollectionSpec, name string) bool {
+	if strings.HasPrefix(name, ".") {
+		return true
+	}
+	for _, program := range spec.Programs {
+		for _, i := range program.Instructions {
+			if i.Reference() == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func closeAll(links []link.Link) (err error) {

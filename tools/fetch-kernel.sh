@@ -3,43 +3,19 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # fetch-kernel.sh FOLDER KERNEL...: puts Debian's cloud kernels of series and architectures such as 5.10-amd64 or
-# newest-arm64 into FOLDER/KERNEL, as vmlinuz, modules and version. apt looks for them with a state of its own below FOLDER, so
-# nothing of this host changes, and needs no right of root. What the archive has no more is one line, and left out; a kernel
-# that is there stays until a newer one is complete.
+# newest-arm64 into FOLDER/KERNEL, as vmlinuz, modules and version. What the archive has no more is one line, and left out; a
+# kernel that is there stays until a newer one is complete.
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
 
-# Security updates come, and newest moves on: what is a week old is looked for again.
-fresh() { [ -n "$(find "$1" -mtime -7 2>/dev/null)" ]; }
-
-# apt for one architecture: apt_for ARCH, then "${apt[@]}" with the names of its programs.
-apt_for() {
-  local state=$folder/apt-$1 archive
-  options=(-qq -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state/cache"
-    -o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Acquire::Languages=none
-    -o "APT::Architecture=$1" -o "APT::Architectures::=$1" -o APT::Sandbox::User=root)
-  if fresh "$state/updated"; then return; fi
-  mkdir -p "$state"/{lists,cache}/partial
-  : >"$state/status"
-  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | sort -u | head -1)
-  for suite in bullseye bookworm trixie trixie-backports; do echo "deb $archive $suite main"; done >"$state/sources.list"
-  apt-get "${options[@]}" update >&2
-  touch "$state/updated"
-}
+. "$(dirname "$0")/debian.sh"
 
 # The name of the newest package of a series: what Debian's package of the cloud kernel depends on.
 package_of() { # series arch
   local wanted=${1/newest/[0-9.]*}
   apt-cache "${options[@]}" show "linux-image-cloud-$2" |
     sed -n "s/^Depends: \(.*, \)\?\(linux-image-${wanted//./\\.}[.+-][^ ,]*\).*/\2/p" | sort -V | tail -1
-}
-
-unpack() { # package into
-  local at
-  at=$(mktemp -d -p "$folder")
-  (cd "$at" && apt-get "${options[@]}" download "$1" >/dev/null && dpkg-deb -x ./*.deb "$2")
-  rm -rf "$at"
 }
 
 fetch() { # kernel

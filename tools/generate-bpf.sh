@@ -19,6 +19,8 @@ compile() { # name, then types that Go needs
 compile etcd binary operation operation_key process header request inner failure applied distribution distribution_key \
   handshake handshake_error record_kind applied_operation record_flags counter layout stream_type
 compile perf
-compile disk sync file_kind file_key writer writer_key
+compile disk sync file_kind writer writer_key
 compile lifecycle pid_here
 compile network endpoint connection connection_event connection_role
+compile named
+compile namedperf

@@ -209,6 +209,13 @@ func (c *connection) move(now *bpf.Connection, at time.Time) {
 	c.count(received, sent, again, at)
 }
 
+// answered notes that the other end has answered what was sent again in vain.
+func (c *connection) answered(now *bpf.Connection) {
+	if c.peer != nil && c.Unanswered >= bpf.Stalled && now.Unanswered == 0 {
+		c.peer.answered++
+	}
+}
+
 // since is what a counter went up by; a look and a record of the ring may come in
 // the other order than they were made.
 func since(before, now uint64) uint64 { return max(now, before) - before }

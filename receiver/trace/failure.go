@@ -74,6 +74,7 @@ type halfOpen struct {
 	of      *process
 	from    from
 	since   time.Time
+	told    time.Time // last
 	counted bool
 }
 
@@ -81,8 +82,9 @@ const (
 	// confirm is how long after the second answer a confirmation may still come: the
 	// first one may have been lost on the way, and the second is sent after a second.
 	confirm = 3 * time.Second
-	// forget is after which time one is not told again that was told.
-	forget = 10 * time.Second
+	// forget is after which time one is not told again that was told: the kernel answers
+	// six times by default, the last two 16 s apart.
+	forget = 20 * time.Second
 	// maxHalfOpen is a bound, above which they are not counted; the kernel keeps 4096 of a
 	// port by default.
 	maxHalfOpen = 1 << 14
@@ -92,10 +94,14 @@ const (
 func (t *tracer) notConfirmed(p *process, c *bpf.Connection, now time.Time) {
 	n, at := t.network, endsOf(c.Network, c.Remote, c.Local)
 	from := t.comesTo(p, c.Local.Port())
-	if n.halfOpen[at] != nil || from == fromOther || len(n.halfOpen) >= maxHalfOpen {
+	if known := n.halfOpen[at]; known != nil {
+		known.told = now
 		return
 	}
-	n.halfOpen[at] = &halfOpen{of: p, from: from, since: now}
+	if from == fromOther || len(n.halfOpen) >= maxHalfOpen {
+		return
+	}
+	n.halfOpen[at] = &halfOpen{of: p, from: from, since: now, told: now}
 }
 
 // settleHalfOpen counts those that were not confirmed.
@@ -104,12 +110,11 @@ func (t *tracer) settleHalfOpen(now time.Time) {
 		return
 	}
 	for at, h := range t.network.halfOpen {
-		waited := now.Sub(h.since)
-		if waited >= confirm && !h.counted {
+		if now.Sub(h.since) >= confirm && !h.counted {
 			h.counted = true
 			h.of.neverUp[failure{h.from, accepted, onTCP, noAnswer}]++
 		}
-		if waited >= forget {
+		if now.Sub(h.told) >= forget {
 			delete(t.network.halfOpen, at)
 		}
 	}

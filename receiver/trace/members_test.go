@@ -44,6 +44,21 @@ func newNetworking() (*tracer, *process) {
 	return t, p
 }
 
+// A look is newer than what is in the ring.
+func TestASocketThatIsFoundToBeUsedAgainIsTwoConnectionsAndNoMore(t *testing.T) {
+	tr, p := newNetworking()
+	tell := func(operation uint8, remote string) {
+		tr.connected(toldOf(operation, bpf.Connection{Role: bpf.RoleAccepted, Socket: 1, Local: at("10.0.0.1:2379"), Remote: at(remote)}), now)
+	}
+	tell(bpf.ConnectionOpened, "10.0.0.9:50000")
+	tell(bpf.ConnectionFound, "10.0.0.9:50001")
+	tell(bpf.ConnectionClosed, "10.0.0.9:50000")
+	tell(bpf.ConnectionOpened, "10.0.0.9:50001")
+	assert.EqualValues(t, 2, p.traffic[fromClient].opened)
+	assert.Equal(t, map[end]uint64{endClosed: 1}, p.traffic[fromClient].closed)
+	assert.Len(t, tr.network.open, 1)
+}
+
 func TestWhoIsAtTheOtherEndIsKnownByPortsAndByTheMemberList(t *testing.T) {
 	for name, tc := range map[string]struct {
 		role          bpf.Role

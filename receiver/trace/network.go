@@ -23,6 +23,7 @@ type network struct {
 	lookup   func(each func(*bpf.Record)) error // bpf.Network.Look
 	forget   func(pid int) error                // bpf.Network.Forget
 	close    func() error
+	sockets  *sockets               // nil: the programs read those of the kernel
 	open     map[uint64]*connection // by the kernel's socket
 	halfOpen map[ends]*halfOpen
 	callers  *callers
@@ -48,6 +49,23 @@ func (t *tracer) openNetwork() {
 		return
 	}
 	t.network = newNetwork(programs)
+	if programs.NeedsSockets() {
+		s := newSockets(t.proc(), programs, t.connecting)
+		t.network.sockets, t.network.lookup, t.network.forget = s, s.look, s.forget
+	}
+	if lacks := programs.Lacks(); len(lacks) > 0 {
+		t.Logger.Info("not all can be told about connections of etcd", zap.Strings("cannot_be_told", lacks))
+	}
+}
+
+// connecting are the processes whose connections are followed.
+func (t *tracer) connecting() (pids []int) {
+	for pid, p := range t.processes {
+		if p.traffic != nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // followConnections begins with those that a process has when it has passed its
@@ -85,7 +103,7 @@ func (t *tracer) forgetConnections(p *process) {
 // connected takes what the kernel tells of a connection.
 func (t *tracer) connected(r *bpf.Record, now time.Time) {
 	n := t.network
-	if n == nil {
+	if n == nil || n.sockets != nil && r.Operation != bpf.ConnectionFound && !n.sockets.complete(r, now) {
 		return
 	}
 	if r.Connection.Role == bpf.RoleCaller {
@@ -102,6 +120,10 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 	}
 	c := n.open[r.Connection.Socket]
 	if c != nil && (c.of != p || c.Remote != r.Connection.Remote) {
+		if r.Operation == bpf.ConnectionFound {
+			c.found = true // the end of the one before is still in the ring, or was lost: then look drops it
+			return
+		}
 		t.drop(c, endOther, now) // its end was lost, and the kernel uses the socket again
 		c = nil
 	}
@@ -117,11 +139,17 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 	if c == nil {
 		return // its beginning was lost: the next look finds it
 	}
-	c.move(r.Connection, now)
-	c.found = c.found || r.Operation == bpf.ConnectionFound
 	if r.Operation == bpf.ConnectionStalled && c.peer != nil {
 		c.peer.suspect(now, endSilent)
 	}
+	if r.Operation == bpf.ConnectionStalled && n.sockets != nil {
+		return // how often it was sent again, the next look tells
+	}
+	if r.Operation == bpf.ConnectionFound {
+		c.found = true
+		c.answered(r.Connection)
+	}
+	c.move(r.Connection, now)
 }
 
 // lostAfter is how long a connection is kept whose end was not told and that was an

@@ -20,11 +20,12 @@ type peer struct {
 	member
 	connections                   int
 	received, sent, retransmitted uint64
+	answered                      uint64 // times that it has, after what was sent was sent again in vain
 
 	suspected time.Time // zero: all is well
 	why       end
 	attempts  int       // to dial that failed since then
-	heard     uint64    // received when it was last looked at
+	heard     uint64    // received and answered when it was last looked at
 	looked    time.Time // zero: not since then
 	lost      time.Time // since when; zero: it is not
 }
@@ -142,11 +143,12 @@ func (t *tracer) stalled(peer *peer) bool {
 	return false
 }
 
-// hears tells whether something came from a peer since it was last asked.
+// hears tells whether something came from a peer since it was last asked, if only an
+// answer of TCP.
 func (p *peer) hears(now time.Time) bool {
 	before := p.heard
-	p.heard, p.looked = p.received, now
-	return p.received > before
+	p.heard, p.looked = p.received+p.answered, now
+	return p.heard > before
 }
 
 // reached: it was dialled and has answered, or something came from it.

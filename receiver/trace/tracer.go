@@ -71,7 +71,7 @@ func (t *tracer) run(ctx context.Context, probesOut func()) {
 	defer rescan.Stop()
 	collect := time.NewTicker(t.Interval)
 	defer collect.Stop()
-due := func() {
+	due := func() {
 		t.scan(ctx)
 		t.programs.ForgetTypes() // also where no etcd was found
 	}

@@ -93,6 +93,9 @@ func (n *network) recordTraffic(b *metadata.MetricsBuilder, p *process, now time
 		for how, count := range t.closed {
 			b.RecordEtcdNetworkConnectionClosedDataPoint(at, int64(count), f, how)
 		}
+		if n.sockets != nil {
+			continue // what they have moved is not known
+		}
 		b.RecordEtcdNetworkTCPIoDataPoint(at, int64(t.received), f, metadata.AttributeNetworkIoDirectionReceive)
 		b.RecordEtcdNetworkTCPIoDataPoint(at, int64(t.sent), f, metadata.AttributeNetworkIoDirectionTransmit)
 		b.RecordEtcdNetworkTCPRetransmitsDataPoint(at, int64(t.retransmitted), f)
@@ -103,6 +106,9 @@ func (n *network) recordTraffic(b *metadata.MetricsBuilder, p *process, now time
 	for _, peer := range p.peers {
 		id := resource.ID(peer.id)
 		b.RecordEtcdNetworkPeerConnectionCountDataPoint(at, int64(peer.connections), id)
+		if n.sockets != nil {
+			continue
+		}
 		b.RecordEtcdNetworkPeerTCPIoDataPoint(at, int64(peer.received), id, metadata.AttributeNetworkIoDirectionReceive)
 		b.RecordEtcdNetworkPeerTCPIoDataPoint(at, int64(peer.sent), id, metadata.AttributeNetworkIoDirectionTransmit)
 		b.RecordEtcdNetworkPeerTCPRetransmitsDataPoint(at, int64(peer.retransmitted), id)

@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/sys/unix"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
@@ -24,6 +27,7 @@ func TestWithoutBTFASyncNamesItsFileAlsoWhenTheWALRotates(t *testing.T) {
 		goTo(t, without, place{0, nil})
 		return
 	}
+	mountTracefs(t)
 	mount(t, "none", "/sys/kernel/btf", "tmpfs", 0)
 	dir := t.TempDir()
 	var stat unix.Statfs_t
@@ -53,4 +57,28 @@ func TestWithoutBTFASyncNamesItsFileAlsoWhenTheWALRotates(t *testing.T) {
 	for _, r := range e.syncs("backend") {
 		assert.Equal(t, "db", r.text("file.name"))
 	}
+}
+
+func TestWithoutBTFAndTracefsRequestsAreTracedAndEachOtherPartSaysWhatItLacks(t *testing.T) {
+	harness.NeedRoot(t)
+	const without = "no BTF, no tracefs"
+	if os.Getenv(inPlace) != without {
+		goTo(t, without, place{0, nil})
+		return
+	}
+	mount(t, "none", "/sys/kernel/btf", "tmpfs", 0)
+	placesToWork["no tracefs"].enter(t)
+	cluster := harness.Start(t, "3.6", localcluster.Config{})
+	settings := everything(pids(cluster)...)
+	settings.Disk = true
+	tr := follow(t, cluster, settings, "")
+	tr.awaitTraced(t, pids(cluster)...)
+	c := call(t, cluster, cluster.Members()[0], nil)
+	_, err := pb.NewKVClient(c.ClientConn).Put(t.Context(), &pb.PutRequest{Key: []byte("/a")})
+	require.NoError(t, err)
+	waitFor(t, "the request", func() bool { return tr.toldPuts("/a") == 1 })
+	const lacks = " map[error:this kernel has no BTF, by which its own data is read: /sys/kernel/btf/vmlinux is missing, and by tracefs: "
+	assert.Contains(t, tr.logged(), "syncs of etcd's files are not followed; requests are"+lacks)
+	assert.Contains(t, tr.logged(), "connections of etcd are not followed; requests are"+lacks)
+	assert.Contains(t, tr.logged(), "an etcd that begins is found by the next rescan"+lacks)
 }

@@ -94,6 +94,20 @@ func etcdCounts(t *testing.T, cluster *localcluster.Cluster, m *localcluster.Mem
 	return counts
 }
 
+// withAndWithoutBTF proves something twice.
+func withAndWithoutBTF(t *testing.T, prove func(t *testing.T, btf bool)) {
+	harness.NeedRoot(t)
+	const without = "without BTF"
+	if os.Getenv(inPlace) == without {
+		mountTracefs(t)
+		mount(t, "none", "/sys/kernel/btf", "tmpfs", 0)
+		prove(t, false)
+		return
+	}
+	t.Run("with BTF", func(t *testing.T) { prove(t, true) })
+	t.Run(without, func(t *testing.T) { goTo(t, without, place{0, nil}) })
+}
+
 func everythingOfNetworks(pids ...int) trace.Settings {
 	s := everything(pids...)
 	s.Top = 5
@@ -257,6 +271,11 @@ func TestEachConnectionIsCountedByHowItEnded(t *testing.T) {
 }
 
 func TestAPeerThatIsKilledIsToldAndToldAgainWhenItIsBack(t *testing.T) {
+	withAndWithoutBTF(t, func(t *testing.T, _ bool) { proveKilledPeer(t) })
+}
+
+func proveKilledPeer(t *testing.T) {
+	t.Helper()
 	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3})
 	tr := follow(t, cluster, everythingOfNetworks(), "") // also the one that is killed, and again
 	tr.awaitTraced(t, pids(cluster)...)

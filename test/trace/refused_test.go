@@ -254,6 +254,11 @@ func proveHalfOpen(t *testing.T, tr *tracing, m *localcluster.Member) {
 
 // The member's answers to one of our addresses go to a network card that nobody has.
 func TestAConnectionThatIsNotConfirmedIsOneFailedHandshake(t *testing.T) {
+	withAndWithoutBTF(t, func(t *testing.T, _ bool) { proveNotConfirmed(t) })
+}
+
+func proveNotConfirmed(t *testing.T) {
+	t.Helper()
 	s := startSpread(t)
 	m := s.members[0]
 	e, err := etcdclient.ParseEndpoint(m.url())
