@@ -215,9 +215,12 @@ static __always_inline void look(const struct sock *sk, struct follow *f, const 
 		f->role = ROLE_CALLER;
 	else
 		return;
-	f->established = 1;
 	name_of(task, f);
 	__u64 key = (__u64)sk;
+	struct follow *known = bpf_map_lookup_elem(&followed, &key);
+	if (f->role == ROLE_CALLER && known && known->role == ROLE_CALLER)
+		*f = *known; /* who dialled; a child that has been forked just now has the socket too */
+	f->established = 1;
 	bpf_map_update_elem(&followed, &key, f, BPF_ANY); /* the caller of one etcd may be another one that is traced since */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) /* meanwhile: ends has not found it */
 		bpf_map_delete_elem(&followed, &key);
