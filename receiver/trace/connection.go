@@ -105,6 +105,7 @@ func (t *tracer) closed(p *process, c *connection, last *bpf.Connection, now tim
 
 func (t *tracer) drop(c *connection, how end, now time.Time) {
 	delete(t.network.open, c.Socket)
+	t.network.ended[placeOf(&c.Connection)] = now
 	c.leave()
 	traffic := c.of.traffic[c.from]
 	if traffic == nil {

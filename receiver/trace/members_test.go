@@ -57,6 +57,10 @@ func TestASocketThatIsFoundToBeUsedAgainIsTwoConnectionsAndNoMore(t *testing.T) 
 	assert.EqualValues(t, 2, p.traffic[fromClient].opened)
 	assert.Equal(t, map[end]uint64{endClosed: 1}, p.traffic[fromClient].closed)
 	assert.Len(t, tr.network.open, 1)
+	tell(bpf.ConnectionClosed, "10.0.0.9:50001")
+	tell(bpf.ConnectionFound, "10.0.0.9:50001") // the kernel has not noted it yet
+	assert.Empty(t, tr.network.open)
+	assert.EqualValues(t, 2, p.traffic[fromClient].opened)
 }
 
 func TestWhoIsAtTheOtherEndIsKnownByPortsAndByTheMemberList(t *testing.T) {

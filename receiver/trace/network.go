@@ -6,6 +6,7 @@
 package trace
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -26,6 +27,7 @@ type network struct {
 	sockets  *sockets               // nil: the programs read those of the kernel
 	open     map[uint64]*connection // by the kernel's socket
 	halfOpen map[ends]*halfOpen
+	ended    map[place]time.Time // those of the last moment
 	callers  *callers
 	members  members
 }
@@ -33,7 +35,7 @@ type network struct {
 func newNetwork(programs *bpf.Network) *network {
 	return &network{
 		lookup: programs.Look, forget: programs.Forget, close: programs.Close,
-		open: map[uint64]*connection{}, halfOpen: map[ends]*halfOpen{}, callers: newCallers(),
+		open: map[uint64]*connection{}, halfOpen: map[ends]*halfOpen{}, ended: map[place]time.Time{}, callers: newCallers(),
 	}
 }
 
@@ -127,6 +129,9 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 		t.drop(c, endOther, now) // its end was lost, and the kernel uses the socket again
 		c = nil
 	}
+	if r.Operation == bpf.ConnectionFound && c == nil && now.Sub(n.ended[placeOf(r.Connection)]) < moment {
+		return
+	}
 	switch r.Operation {
 	case bpf.ConnectionClosed:
 		t.closed(p, c, r.Connection, now)
@@ -157,6 +162,10 @@ func (t *tracer) connected(r *bpf.Record, now time.Time) {
 // (tcp_fin_timeout).
 const lostAfter = 2 * time.Minute
 
+// moment is for how long one may be found that has ended: the kernel tells that before
+// it notes it.
+const moment = time.Second
+
 // look takes the state of all connections that are open now, and drops those whose
 // end was lost.
 func (t *tracer) look(now time.Time) {
@@ -173,5 +182,6 @@ func (t *tracer) look(now time.Time) {
 			t.drop(c, endOther, now)
 		}
 	}
+	maps.DeleteFunc(n.ended, func(_ place, at time.Time) bool { return now.Sub(at) >= moment })
 	n.callers.sweep(now)
 }

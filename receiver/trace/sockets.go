@@ -37,6 +37,10 @@ type place struct {
 	bpf.Ends
 }
 
+func placeOf(c *bpf.Connection) place {
+	return place{c.Network, bpf.Ends{Local: c.Local, Remote: c.Remote}}
+}
+
 // other is the same connection as its other end has it.
 func other(e bpf.Ends) bpf.Ends { return bpf.Ends{Local: e.Remote, Remote: e.Local} }
 
@@ -110,7 +114,9 @@ func (s *sockets) id(c *bpf.Connection) uint64 {
 		return c.Socket
 	}
 	for _, l := range s.listening {
-		id := s.ids[place{l.network, bpf.Ends{Local: c.Local, Remote: c.Remote}}]
+		at := placeOf(c)
+		at.network = l.network
+		id := s.ids[at]
 		if o := s.open[id]; o != nil && o.kernel == 0 && o.role == c.Role {
 			return id
 		}
@@ -158,7 +164,7 @@ func (t *socketTable) shows(ends bpf.Ends) bool {
 // opened notes one that the programs have told. A look may have found it before.
 func (s *sockets) opened(r *bpf.Record, now time.Time) {
 	c := r.Connection
-	o := &openSocket{place: place{c.Network, bpf.Ends{Local: c.Local, Remote: c.Remote}}, pid: int(r.PID), role: c.Role, kernel: c.Socket, seen: now}
+	o := &openSocket{place: placeOf(c), pid: int(r.PID), role: c.Role, kernel: c.Socket, seen: now}
 	if c.Role != bpf.RoleAccepted {
 		o.network = networkOf(s.proc, o.pid)
 		c.Network = o.network

@@ -177,6 +177,11 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	newProof().judge(t, how, asked, mine(told, asked), threads)
 	assert.Empty(t, tr.Lost())
 	assert.NotContains(t, tr.logged(), "forgetting a process")
+	defer func() {
+		if t.Failed() {
+			t.Logf("in the kernel were %v, and are %v", before, left(t))
+		}
+	}()
 	waitFor(t, "the kernel to be as it was", func() bool { return assert.ObjectsAreEqual(before, left(t)) })
 	if t.Failed() {
 		return
