@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"runtime"
 	"testing"
 	"unsafe"
@@ -79,4 +80,43 @@ func TestTheKernelTellsACallerByItsProcessAndItsEndByTheSameSocket(t *testing.T)
 	seen := 0
 	require.NoError(t, network.Look(func(*bpf.Record) { seen++ }))
 	assert.Zero(t, seen, "nobody listens any more")
+}
+
+func TestAChildThatHasInheritedAConnectionIsNotWhoHasDialled(t *testing.T) {
+	harness.NeedRoot(t)
+	cluster := harness.Start(t, "3.6", localcluster.Config{})
+	m := cluster.Members()[0]
+	u, err := url.Parse(m.ClientURL)
+	require.NoError(t, err)
+	programs, err := bpf.Load(bpf.Options{RingBytes: 1 << 20})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, programs.Close()) }()
+	network, err := programs.FollowNetwork()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, network.Close()) }()
+	require.NoError(t, programs.PutProcess(m.PID(), bpf.Process{Checked: 1}))
+	require.NoError(t, network.Look(func(*bpf.Record) {})) // where it listens
+
+	c, err := net.Dial("tcp", u.Host)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	held, err := c.(*net.TCPConn).File()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, held.Close()) }()
+	child := exec.Command("sleep", "60")
+	child.ExtraFiles = []*os.File{held}
+	require.NoError(t, child.Start())
+	defer func() { _, _ = child.Process.Kill(), child.Wait() }()
+
+	var has []int
+	require.NoError(t, network.Look(func(r *bpf.Record) {
+		if r.Connection.Role == bpf.RoleCaller && r.Connection.Local.String() == c.LocalAddr().String() {
+			assert.Equal(t, ourName(), string(r.Connection.Process))
+			has = append(has, int(r.PID))
+		}
+	}))
+	require.GreaterOrEqual(t, len(has), 2, "files that are this connection, one of them the child's")
+	for _, pid := range has {
+		assert.Equal(t, os.Getpid(), pid)
+	}
 }
