@@ -17,7 +17,7 @@ import (
 type EbpfConfig struct {
 	// Syncs of etcd's files to disk. The metric etcd.disk.sync.duration counts all of them; the event etcd.disk.sync tells of slow ones (logs pipeline).
 	Disk EbpfDiskConfig `mapstructure:"disk"`
-	// Whether the capabilities that only tracing needs are dropped once requests are traced, from all but the thread that traces: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYS_ADMIN and CAP_SYS_RESOURCE. Other components of the collector and programs that it starts lose them too, and only a restart gives them back.
+	// Whether the capabilities that only tracing needs are dropped once the programs are in the kernel, or cannot be, from all but the thread that traces: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYS_ADMIN and CAP_SYS_RESOURCE. Other components of the collector and programs that it starts lose them too, and only a restart gives them back.
 	DropCapabilities bool `mapstructure:"drop_capabilities"`
 	// Which requests become log records (logs pipeline). The metrics count all of them.
 	Events EbpfEventsConfig `mapstructure:"events"`

@@ -219,7 +219,7 @@ static __always_inline void look(const struct sock *sk, struct follow *f, const 
 	__u64 key = (__u64)sk;
 	struct follow *known = bpf_map_lookup_elem(&followed, &key);
 	if (f->role == ROLE_CALLER && known && known->role == ROLE_CALLER)
-		*f = *known; /* who dialled; a child that has been forked just now has the socket too */
+		*f = *known; /* who dialled, also when it has handed the socket on: a child that was forked just now has it too */
 	f->established = 1;
 	bpf_map_update_elem(&followed, &key, f, BPF_ANY); /* the caller of one etcd may be another one that is traced since */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) /* meanwhile: ends has not found it */

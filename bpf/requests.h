@@ -139,7 +139,8 @@ static __always_inline int take_inner(__u64 list, __u64 responses, __u64 which, 
 	struct go_interface wrapped;
 	__u64 one = take_word(&missing, list + 8 * i); /* *RequestOp */
 	take(&missing, &wrapped, sizeof wrapped, one + b->operation);
-	type.type = take_word(&missing, wrapped.tab + 8) - p->bias;
+	__u64 wrapper = take_word(&missing, wrapped.tab + 8);
+	type.type = wrapper ? wrapper - p->bias : 0; /* what cannot be read is told as one that is not known */
 	__u64 message = take_word(&missing, wrapped.data);
 	struct operation *op = bpf_map_lookup_elem(&operations, &type);
 	struct inner *r = op ? reserve(sizeof *r) : NULL;
@@ -275,7 +276,7 @@ static __noinline bool finish(const struct header *head, struct served *s, const
 	if (!leaves)
 		return false;
 	emit(&h, s, op, b, p);
-	return op->txn;
+	return op->txn && s->response; /* what has failed has done nothing */
 }
 
 static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *h, struct process **p, struct binary **b)

@@ -78,7 +78,7 @@ func folders(root string, pid int) []string {
 	return all
 }
 
-// fileKind is what kind_of in bpf/syncs.h says of a name.
+// fileKind is what kind_of in bpf/synced.h says of a name.
 func fileKind(name string) bpf.FileKind {
 	switch {
 	case name == "db":

@@ -24,7 +24,7 @@ import (
 // on this host, and why. Call Run after it.
 func (t *Tracer) Open() (err error) {
 	privilege.With(func() { err = privilege.Host{Proc: t.ProcRoot}.Explain(t.open()) })
-	if err == nil && t.DropCapabilities {
+	if t.DropCapabilities { // where nothing can be traced, nobody uses them; another receiver may
 		t.drop()
 	}
 	return err
