@@ -23,6 +23,7 @@ import (
 type network struct {
 	lookup   func(each func(*bpf.Record)) error // bpf.Network.Look
 	forget   func(pid int) error                // bpf.Network.Forget
+	drain    func(now time.Time)                // what the programs have told
 	close    func() error
 	sockets  *sockets               // nil: the programs read those of the kernel
 	open     map[uint64]*connection // by the kernel's socket
@@ -34,7 +35,7 @@ type network struct {
 
 func newNetwork(programs *bpf.Network) *network {
 	return &network{
-		lookup: programs.Look, forget: programs.Forget, close: programs.Close,
+		lookup: programs.Look, drain: func(time.Time) {}, forget: programs.Forget, close: programs.Close,
 		open: map[uint64]*connection{}, halfOpen: map[ends]*halfOpen{}, ended: map[place]time.Time{}, callers: newCallers(),
 	}
 }
@@ -51,6 +52,7 @@ func (t *tracer) openNetwork() {
 		return
 	}
 	t.network = newNetwork(programs)
+	t.network.drain = t.drain
 	if programs.NeedsSockets() {
 		s := newSockets(t.proc(), programs, t.connecting)
 		t.network.sockets, t.network.lookup, t.network.forget = s, s.look, s.forget
@@ -173,9 +175,14 @@ func (t *tracer) look(now time.Time) {
 	if n == nil {
 		return
 	}
-	if err := n.lookup(func(r *bpf.Record) { t.connected(r, now) }); err != nil {
+	var found []bpf.Record
+	if err := n.lookup(func(r *bpf.Record) { found = append(found, *r) }); err != nil {
 		t.Logger.Warn("the connections of etcd cannot be listed", zap.Error(err))
 		return
+	}
+	n.drain(now) // what is in the ring is older
+	for i := range found {
+		t.connected(&found[i], now)
 	}
 	for _, c := range n.open {
 		if c.found && now.Sub(c.told) > lostAfter { // one of MPTCP is found by no look
