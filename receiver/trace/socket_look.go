@@ -30,7 +30,7 @@ func (s *sockets) look(each func(*bpf.Record)) error {
 		return err
 	}
 	for _, o := range s.open { // callers may be in other name spaces
-		if s.tables[o.network] == nil {
+		if s.tables[o.network] == nil && o.network != 0 && networkOf(s.proc, o.pid) == o.network {
 			_, _ = s.read(o.network, o.pid) // it may have ended
 		}
 	}
@@ -38,8 +38,13 @@ func (s *sockets) look(each func(*bpf.Record)) error {
 	for network, table := range s.tables {
 		for _, row := range table.rows {
 			at := place{network, row.Ends}
-			if known := s.open[s.ids[at]]; !row.isOpen() || row.inode == 0 {
+			known := s.open[s.ids[at]]
+			if !row.isOpen() {
 				continue
+			} else if row.inode == 0 { // not accepted yet, or no file any more
+				if known != nil {
+					known.seen = now
+				}
 			} else if pid := owners[row.inode]; pid != 0 {
 				role := bpf.RoleDialed
 				if s.listening[pid].covers(row.Local) {

@@ -223,7 +223,9 @@ func (s *sockets) drop(id uint64) {
 		return
 	}
 	delete(s.open, id)
-	delete(s.kernels, o.kernel)
+	if s.kernels[o.kernel] == id { // else the kernel uses the socket again
+		delete(s.kernels, o.kernel)
+	}
 	if s.ids[o.place] == id {
 		delete(s.ids, o.place)
 	}
