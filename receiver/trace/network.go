@@ -31,6 +31,7 @@ type network struct {
 	ended    map[place]time.Time // those of the last moment
 	callers  *callers
 	members  members
+	blind    bool // the last lookup has failed
 }
 
 func newNetwork(programs *bpf.Network) *network {
@@ -175,20 +176,27 @@ func (t *tracer) look(now time.Time) {
 	if n == nil {
 		return
 	}
+	maps.DeleteFunc(n.ended, func(_ place, at time.Time) bool { return now.Sub(at) >= moment })
 	var found []bpf.Record
-	if err := n.lookup(func(r *bpf.Record) { found = append(found, *r) }); err != nil {
-		t.Logger.Warn("the connections of etcd cannot be listed", zap.Error(err))
-		return
+	err := n.lookup(func(r *bpf.Record) { found = append(found, *r) })
+	switch {
+	case err != nil && !n.blind:
+		t.Logger.Warn("not all connections of etcd can be listed", zap.Error(err))
+	case err == nil && n.blind:
+		t.Logger.Info("the connections of etcd can be listed again")
 	}
+	n.blind = err != nil
 	n.drain(now) // what is in the ring is older
 	for i := range found {
 		t.connected(&found[i], now)
+	}
+	if n.blind {
+		return
 	}
 	for _, c := range n.open {
 		if c.found && now.Sub(c.told) > lostAfter { // one of MPTCP is found by no look
 			t.drop(c, endOther, now)
 		}
 	}
-	maps.DeleteFunc(n.ended, func(_ place, at time.Time) bool { return now.Sub(at) >= moment })
 	n.callers.sweep(now)
 }
