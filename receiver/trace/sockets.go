@@ -166,7 +166,7 @@ func (s *sockets) opened(r *bpf.Record, now time.Time) {
 	c := r.Connection
 	o := &openSocket{place: placeOf(c), pid: int(r.PID), role: c.Role, kernel: c.Socket, seen: now}
 	if c.Role != bpf.RoleAccepted {
-		o.network = networkOf(s.proc, o.pid)
+		o.network, _ = networkOf(s.proc, o.pid) // it may have ended, or be none of our business
 		c.Network = o.network
 	}
 	if c.Role == bpf.RoleCaller {

@@ -44,14 +44,18 @@ func (h *host) process(pid int, network uint32, name string) {
 
 // enter brings a process into a name space.
 func (h *host) enter(pid int, network uint32) {
-	h.hide(pid)
+	require.NoError(h.t, os.RemoveAll(h.space(pid)))
 	require.NoError(h.t, os.Symlink(fmt.Sprintf("net:[%d]", network), h.space(pid)))
 	h.in[pid] = network
 	h.write()
 }
 
-// hide makes its name space one that cannot be read, as without CAP_SYS_PTRACE.
-func (h *host) hide(pid int) { require.NoError(h.t, os.RemoveAll(h.space(pid))) }
+// hide makes its name space one that cannot be read, as without CAP_SYS_PTRACE: root may
+// read all links, but no file as one.
+func (h *host) hide(pid int) {
+	require.NoError(h.t, os.Remove(h.space(pid)))
+	require.NoError(h.t, os.WriteFile(h.space(pid), nil, 0o600))
+}
 
 func (h *host) space(pid int) string { return filepath.Join(h.proc, strconv.Itoa(pid), "ns", "net") }
 
@@ -339,4 +343,20 @@ func TestASocketThatTheKernelUsesAgainIsTheNewConnection(t *testing.T) {
 	require.True(t, s.complete(closed, time.Now()))
 	assert.Equal(t, last.Connection.Socket, closed.Connection.Socket)
 	assert.Empty(t, s.kernels)
+}
+
+func TestWhereNotAllNameSpacesCanBeReadAConnectionIsLookedForInThatOfEtcd(t *testing.T) {
+	h := newHost(t)
+	h.process(7, 1, "etcd")
+	h.socket(7, stateListen, "0.0.0.0:2379", "0.0.0.0:0", 0)
+	h.process(8, 1, "sshd")
+	require.NoError(t, os.MkdirAll(filepath.Join(h.proc, "9"), 0o700)) // it ends just now
+	s, _ := h.sockets(7)
+	owned := func() bool {
+		require.Empty(t, looked(t, s))
+		return s.complete(event(bpf.ConnectionHalfOpen, bpf.RoleAccepted, 0, 0, "10.0.0.2:2379", "10.0.0.9:50000"), time.Now())
+	}
+	assert.True(t, owned(), "there is no other one")
+	h.hide(8)
+	assert.False(t, owned())
 }
