@@ -169,6 +169,16 @@ const lostAfter = 2 * time.Minute
 // it notes it.
 const moment = time.Second
 
+// glance is a look at the connections of etcd: by /proc, callers take all processes of the
+// host.
+func (t *tracer) glance(now time.Time) {
+	if s := t.network.sockets; s != nil {
+		s.glances = true
+		defer func() { s.glances = false }()
+	}
+	t.look(now)
+}
+
 // look takes the state of all connections that are open now, and drops those whose
 // end was lost.
 func (t *tracer) look(now time.Time) {

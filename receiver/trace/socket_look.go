@@ -22,8 +22,11 @@ import (
 // only if its beginning was told.
 func (s *sockets) look(each func(*bpf.Record)) error {
 	now := time.Now()
-	s.alone = s.oneSpace()
+	if !s.glances {
+		s.alone = s.oneSpace()
+	}
 	clear(s.tables)
+	clear(s.readAt)
 	owners, err := s.listen()
 	if err != nil {
 		return err
@@ -60,8 +63,10 @@ func (s *sockets) look(each func(*bpf.Record)) error {
 			}
 		}
 	}
-	for inode, pid := range s.whose(strangers) {
-		s.found(&openSocket{place: strangers[inode], pid: pid, role: bpf.RoleCaller, name: s.name(pid)}, 0, now, each)
+	if !s.glances {
+		for inode, pid := range s.whose(strangers) {
+			s.found(&openSocket{place: strangers[inode], pid: pid, role: bpf.RoleCaller, name: s.name(pid)}, 0, now, each)
+		}
 	}
 	for id, o := range s.open {
 		if now.Sub(o.seen) > lostAfter {

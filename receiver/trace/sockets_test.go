@@ -128,6 +128,9 @@ func TestWhatIsOpenIsFoundWithWhoseItIs(t *testing.T) {
 	h.socket(7, stateSynSent, "10.0.0.1:50002", "10.0.0.3:2380", 0)
 	h.socket(9, 1, "10.0.0.1:22", "10.0.0.9:50000", 0)
 	s, k := h.sockets(7)
+	s.glances = true
+	assert.Len(t, looked(t, s), 2, "of callers all processes have to be asked")
+	s.glances = false
 	type is struct {
 		role       bpf.Role
 		pid        uint32
@@ -218,6 +221,12 @@ func TestOfTwoEtcdsAtTheSamePortItIsTheOneThatHasTheConnection(t *testing.T) {
 	assert.False(t, s.complete(closed, time.Now()))
 
 	h.socket(7, stateTimeWait, "127.0.0.1:50002", "127.0.0.1:2379", 0)
+	h.socket(8, 1, "127.0.0.1:2379", "127.0.0.1:50005", 0)
+	require.Contains(t, s.readAt, uint32(2), "for the first one")
+	s.readAt[2] = monotonic() + int64(time.Minute) // however slow this machine is
+	soon := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels+5, 0, "127.0.0.1:2379", "127.0.0.1:50005")
+	assert.False(t, s.complete(soon, time.Now()), "the tables were read just now")
+	clear(s.readAt)
 	short := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels+2, 0, "127.0.0.1:2379", "127.0.0.1:50002")
 	require.True(t, s.complete(short, time.Now()), "its client has closed first")
 	assert.EqualValues(t, 7, short.PID)
@@ -231,6 +240,7 @@ func TestOfTwoEtcdsAtTheSamePortItIsTheOneThatHasTheConnection(t *testing.T) {
 	assert.False(t, s.complete(half, time.Now()))
 	h.socket(7, stateSynRecv, "127.0.0.1:2379", "127.0.0.1:50003", 0)
 	half.Time = uint64(monotonic())
+	clear(s.readAt)
 	require.True(t, s.complete(half, time.Now()))
 	assert.EqualValues(t, 7, half.PID)
 }
