@@ -90,7 +90,7 @@ func (n *Network) byName(p *Programs) error {
 	if err := setAll(spec, constants); err != nil {
 		return err
 	}
-	if n.own, err = withOwn(spec, shared, namedMapPorts, namedMapFoundConnections, namedMapFollowed); err != nil {
+	if n.own, err = withOwn(spec, shared, namedMapPorts, namedMapFoundConnections, namedMapFollowed, namedMapHalfOpen); err != nil {
 		return err
 	}
 	n.ports, n.found = shared[namedMapPorts], shared[namedMapFoundConnections]
