@@ -26,7 +26,7 @@ type network struct {
 	drain    func(now time.Time)                // what the programs have told
 	close    func() error
 	sockets  *sockets               // nil: the programs read those of the kernel
-	open     map[uint64]*connection // by the kernel's socket
+	open     map[uint64]*connection // by the kernel's socket, or a number of sockets
 	halfOpen map[ends]*halfOpen
 	ended    map[place]time.Time // those of the last moment
 	callers  *callers
