@@ -8,8 +8,8 @@
 //	perf.bpf.c       the same for kernels without a ring buffer
 //	disk.bpf.c       syncs of etcd's files (tracepoints): syncs.h, synced.h; who else writes: writers.h
 //	network.bpf.c    TCP connections of etcd (tracepoints, list of open files): connections.h
-//	lifecycle.bpf.c  which processes begin and end (tracepoints)
-//	named.bpf.c      all three without BTF: known_files.h, named_connections.h
+//	lifecycle.bpf.c  which processes begin and end (tracepoints): lifecycle.h
+//	named.bpf.c      all three without BTF: known_files.h, named_connections.h; told by sockets.go
 //	namedperf.bpf.c  the same without a ring buffer
 //	record.h         what the programs write into the ring
 //	ring.h           the ring, or the perf buffer that stands in; read by ring.go, perf.go
@@ -17,6 +17,8 @@
 //	process.h        what they are told of processes; binary.h, where things lie in an executable
 //	pids.go          ids of processes, where the collector has others than the host
 //	ladder.go        what is done where a kernel lacks something
+//	tracepoints.go   the kernel's events without BTF, as tracefs describes them
+//	tcp.h            the kernel's numbers for TCP
 //	go.h             how Go lies in registers and memory; peer.h, who asks
 //
 // The objects are committed, so that nobody who builds a collector needs clang;

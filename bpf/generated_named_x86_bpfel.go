@@ -98,6 +98,7 @@ const (
 	namedMapDistributions            = "distributions"
 	namedMapFollowed                 = "followed"
 	namedMapFoundConnections         = "found_connections"
+	namedMapHalfOpen                 = "half_open"
 	namedMapKnownFiles               = "known_files"
 	namedMapLost                     = "lost"
 	namedMapPorts                    = "ports"
@@ -186,6 +187,7 @@ type namedMapSpecs struct {
 	Distributions    *ebpf.MapSpec `ebpf:"distributions"`
 	Followed         *ebpf.MapSpec `ebpf:"followed"`
 	FoundConnections *ebpf.MapSpec `ebpf:"found_connections"`
+	HalfOpen         *ebpf.MapSpec `ebpf:"half_open"`
 	KnownFiles       *ebpf.MapSpec `ebpf:"known_files"`
 	Lost             *ebpf.MapSpec `ebpf:"lost"`
 	Ports            *ebpf.MapSpec `ebpf:"ports"`
@@ -236,6 +238,7 @@ type namedMaps struct {
 	Distributions    *ebpf.Map `ebpf:"distributions"`
 	Followed         *ebpf.Map `ebpf:"followed"`
 	FoundConnections *ebpf.Map `ebpf:"found_connections"`
+	HalfOpen         *ebpf.Map `ebpf:"half_open"`
 	KnownFiles       *ebpf.Map `ebpf:"known_files"`
 	Lost             *ebpf.Map `ebpf:"lost"`
 	Ports            *ebpf.Map `ebpf:"ports"`
@@ -250,6 +253,7 @@ func (m *namedMaps) Close() error {
 		m.Distributions,
 		m.Followed,
 		m.FoundConnections,
+		m.HalfOpen,
 		m.KnownFiles,
 		m.Lost,
 		m.Ports,

@@ -98,6 +98,7 @@ const (
 	namedperfMapDistributions            = "distributions"
 	namedperfMapFollowed                 = "followed"
 	namedperfMapFoundConnections         = "found_connections"
+	namedperfMapHalfOpen                 = "half_open"
 	namedperfMapKnownFiles               = "known_files"
 	namedperfMapLost                     = "lost"
 	namedperfMapPorts                    = "ports"
@@ -186,6 +187,7 @@ type namedperfMapSpecs struct {
 	Distributions    *ebpf.MapSpec `ebpf:"distributions"`
 	Followed         *ebpf.MapSpec `ebpf:"followed"`
 	FoundConnections *ebpf.MapSpec `ebpf:"found_connections"`
+	HalfOpen         *ebpf.MapSpec `ebpf:"half_open"`
 	KnownFiles       *ebpf.MapSpec `ebpf:"known_files"`
 	Lost             *ebpf.MapSpec `ebpf:"lost"`
 	Ports            *ebpf.MapSpec `ebpf:"ports"`
@@ -236,6 +238,7 @@ type namedperfMaps struct {
 	Distributions    *ebpf.Map `ebpf:"distributions"`
 	Followed         *ebpf.Map `ebpf:"followed"`
 	FoundConnections *ebpf.Map `ebpf:"found_connections"`
+	HalfOpen         *ebpf.Map `ebpf:"half_open"`
 	KnownFiles       *ebpf.Map `ebpf:"known_files"`
 	Lost             *ebpf.Map `ebpf:"lost"`
 	Ports            *ebpf.Map `ebpf:"ports"`
@@ -250,6 +253,7 @@ func (m *namedperfMaps) Close() error {
 		m.Distributions,
 		m.Followed,
 		m.FoundConnections,
+		m.HalfOpen,
 		m.KnownFiles,
 		m.Lost,
 		m.Ports,

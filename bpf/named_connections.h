@@ -228,12 +228,29 @@ static __always_inline void was_reset(void *event)
 		f->reset = 1;
 }
 
-/* Told each time: user space knows those that it was told of before. */
+/* When a connection that has not come up was last answered again, ns. The kernel keeps 4096 of a port by default. What is
+ * pushed out is told again: user space knows those that it was told of just before. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192); /* 1 MiB */
+	__type(key, struct ends);
+	__type(value, __u64);
+} half_open SEC(".maps");
+
+/* After which time one is another one, ns: the last two answers are 16 s apart. */
+#define ANSWERED_LONG_AGO 20000000000ULL
+
 static __always_inline void answered_again(void *event)
 {
 	struct ends e;
 	read_ends(&e, event, &answer_at);
+	if (!etcd_listens(e.local_port))
+		return;
+	__u64 now = bpf_ktime_get_ns();
+	__u64 *before = bpf_map_lookup_elem(&half_open, &e);
+	bool told = before && now - *before < ANSWERED_LONG_AGO;
+	bpf_map_update_elem(&half_open, &e, &now, BPF_ANY);
 	struct follow none = {.role = ROLE_ACCEPTED};
-	if (etcd_listens(e.local_port))
+	if (!told)
 		tell_connection(event, &e, &none, CONNECTION_HALF_OPEN, 0);
 }

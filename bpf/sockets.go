@@ -7,8 +7,9 @@ package bpf
 
 import (
 	"errors"
-	"maps"
 	"net/netip"
+
+	"github.com/cilium/ebpf"
 )
 
 // Without BTF the programs read no socket: they know etcd's by what user space has
@@ -89,40 +90,50 @@ func (n *Network) byName(p *Programs) error {
 	if err := setAll(spec, constants); err != nil {
 		return err
 	}
-	if n.own, err = withOwn(spec, shared, namedMapPorts, namedMapFoundConnections, namedMapFollowed); err != nil {
+	if n.own, err = withOwn(spec, shared, namedMapPorts, namedMapFoundConnections, namedMapFollowed, namedMapHalfOpen); err != nil {
 		return err
 	}
 	n.ports, n.found = shared[namedMapPorts], shared[namedMapFoundConnections]
+	n.known = sockets{map[uint16]bool{}, map[Ends]Found{}}
 	n.links, err = p.attachByName(spec, shared, []tracepoint{stateChanged, sentAgain, answeredAgain, resetReceived})
 	return err
 }
 
 // KnowSockets tells the programs at which ports the processes listen, and which
 // connections were found. All that was known before and is not among them is
-// forgotten.
+// forgotten. What fails, as where there are too many, is tried again the next time.
 func (n *Network) KnowSockets(ports map[uint16]bool, found map[Ends]Found) error {
+	return errors.Join(
+		renew(n.known.ports, ports, func(port uint16, _ bool) error { return n.ports.Put(port, uint8(1)) },
+			func(port uint16) error { return n.ports.Delete(port) }),
+		renew(n.known.found, found, func(ends Ends, f Found) error {
+			return n.found.Put(ends.key(), namedFound{Socket: f.Socket, Tgid: n.pids.host(f.PID), Role: uint32(f.Role)})
+		}, func(ends Ends) error { return n.found.Delete(ends.key()) }))
+}
+
+// renew makes what the programs know what they shall: known is what they do. It ends at
+// the first that cannot be put, as it is with the others then.
+func renew[K, V comparable](known, wanted map[K]V, put func(K, V) error, remove func(K) error) error {
 	var all error
-	for port := range ports {
-		if !n.known.ports[port] {
-			all = errors.Join(all, n.ports.Put(port, uint8(1)))
+	for k := range known {
+		if _, ok := wanted[k]; ok {
+			continue
 		}
-	}
-	for port := range n.known.ports {
-		if !ports[port] {
-			all = errors.Join(all, n.ports.Delete(port))
+		if err := remove(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			all = errors.Join(all, err)
+			continue
 		}
+		delete(known, k)
 	}
-	for ends, f := range found {
-		if n.known.found[ends] != f {
-			all = errors.Join(all, n.found.Put(ends.key(), namedFound{Socket: f.Socket, Tgid: n.pids.host(f.PID), Role: uint32(f.Role)}))
+	for k, v := range wanted {
+		if was, ok := known[k]; ok && was == v {
+			continue
 		}
-	}
-	for ends := range n.known.found {
-		if _, ok := found[ends]; !ok {
-			all = errors.Join(all, n.found.Delete(ends.key()))
+		if err := put(k, v); err != nil {
+			return errors.Join(all, err)
 		}
+		known[k] = v
 	}
-	n.known = sockets{maps.Clone(ports), maps.Clone(found)}
 	return all
 }
 

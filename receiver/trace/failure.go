@@ -90,7 +90,8 @@ const (
 	maxHalfOpen = 1 << 14
 )
 
-// notConfirmed takes one that was answered for the second time.
+// notConfirmed takes one that was answered again: without BTF it may be told more than
+// once.
 func (t *tracer) notConfirmed(p *process, c *bpf.Connection, now time.Time) {
 	n, at := t.network, endsOf(c.Network, c.Remote, c.Local)
 	from := t.comesTo(p, c.Local.Port())

@@ -26,11 +26,12 @@ type network struct {
 	drain    func(now time.Time)                // what the programs have told
 	close    func() error
 	sockets  *sockets               // nil: the programs read those of the kernel
-	open     map[uint64]*connection // by the kernel's socket
+	open     map[uint64]*connection // by the kernel's socket, or a number of sockets
 	halfOpen map[ends]*halfOpen
 	ended    map[place]time.Time // those of the last moment
 	callers  *callers
 	members  members
+	blind    bool // the last lookup has failed
 }
 
 func newNetwork(programs *bpf.Network) *network {
@@ -168,6 +169,16 @@ const lostAfter = 2 * time.Minute
 // it notes it.
 const moment = time.Second
 
+// glance is a look at the connections of etcd: by /proc, callers take all processes of the
+// host.
+func (t *tracer) glance(now time.Time) {
+	if s := t.network.sockets; s != nil {
+		s.glances = true
+		defer func() { s.glances = false }()
+	}
+	t.look(now)
+}
+
 // look takes the state of all connections that are open now, and drops those whose
 // end was lost.
 func (t *tracer) look(now time.Time) {
@@ -175,20 +186,27 @@ func (t *tracer) look(now time.Time) {
 	if n == nil {
 		return
 	}
+	maps.DeleteFunc(n.ended, func(_ place, at time.Time) bool { return now.Sub(at) >= moment })
 	var found []bpf.Record
-	if err := n.lookup(func(r *bpf.Record) { found = append(found, *r) }); err != nil {
-		t.Logger.Warn("the connections of etcd cannot be listed", zap.Error(err))
-		return
+	err := n.lookup(func(r *bpf.Record) { found = append(found, *r) })
+	switch {
+	case err != nil && !n.blind:
+		t.Logger.Warn("not all connections of etcd can be listed", zap.Error(err))
+	case err == nil && n.blind:
+		t.Logger.Info("the connections of etcd can be listed again")
 	}
+	n.blind = err != nil
 	n.drain(now) // what is in the ring is older
 	for i := range found {
 		t.connected(&found[i], now)
+	}
+	if n.blind {
+		return
 	}
 	for _, c := range n.open {
 		if c.found && now.Sub(c.told) > lostAfter { // one of MPTCP is found by no look
 			t.drop(c, endOther, now)
 		}
 	}
-	maps.DeleteFunc(n.ended, func(_ place, at time.Time) bool { return now.Sub(at) >= moment })
 	n.callers.sweep(now)
 }

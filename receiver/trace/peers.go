@@ -87,7 +87,7 @@ func (t *tracer) watchPeers(now time.Time) {
 	fresh := false
 	look := func() { // once for all of them: it goes through all open files of the host
 		if !fresh {
-			t.look(now)
+			t.glance(now)
 			fresh = true
 		}
 	}

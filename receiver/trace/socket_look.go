@@ -7,7 +7,6 @@ package trace
 
 import (
 	"errors"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,23 +22,34 @@ import (
 // only if its beginning was told.
 func (s *sockets) look(each func(*bpf.Record)) error {
 	now := time.Now()
-	s.alone = s.oneSpace()
+	if !s.glances {
+		s.alone = s.oneSpace()
+	}
 	clear(s.tables)
+	clear(s.readAt)
 	owners, err := s.listen()
 	if err != nil {
 		return err
 	}
 	for _, o := range s.open { // callers may be in other name spaces
-		if s.tables[o.network] == nil {
-			_, _ = s.read(o.network, o.pid) // it may have ended
+		if s.tables[o.network] != nil || o.network == 0 {
+			continue
+		}
+		if is, _ := networkOf(s.proc, o.pid); is == o.network { // else it has ended, and its id may be used again
+			_, _ = s.read(o.network, o.pid)
 		}
 	}
 	strangers := map[uint64]place{}
 	for network, table := range s.tables {
 		for _, row := range table.rows {
 			at := place{network, row.Ends}
-			if known := s.open[s.ids[at]]; !row.isOpen() || row.inode == 0 {
+			known := s.open[s.ids[at]]
+			if !row.isOpen() {
 				continue
+			} else if row.inode == 0 { // not accepted yet, or no file any more
+				if known != nil {
+					known.seen = now
+				}
 			} else if pid := owners[row.inode]; pid != 0 {
 				role := bpf.RoleDialed
 				if s.listening[pid].covers(row.Local) {
@@ -53,8 +63,10 @@ func (s *sockets) look(each func(*bpf.Record)) error {
 			}
 		}
 	}
-	for inode, pid := range s.whose(strangers) {
-		s.found(&openSocket{place: strangers[inode], pid: pid, role: bpf.RoleCaller, name: s.name(pid)}, 0, now, each)
+	if !s.glances {
+		for inode, pid := range s.whose(strangers) {
+			s.found(&openSocket{place: strangers[inode], pid: pid, role: bpf.RoleCaller, name: s.name(pid)}, 0, now, each)
+		}
 	}
 	for id, o := range s.open {
 		if now.Sub(o.seen) > lostAfter {
@@ -68,11 +80,10 @@ func (s *sockets) look(each func(*bpf.Record)) error {
 func (s *sockets) listen() (owners map[uint64]int, err error) {
 	owners, s.listening = map[uint64]int{}, map[int]*listening{}
 	for _, pid := range s.etcds() {
-		network := networkOf(s.proc, pid)
-		table, own, err := s.of(network, pid)
+		network, table, own, err := s.of(pid)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.EINVAL):
-			continue // it has ended
+		case hasEnded(err), errors.Is(err, syscall.EINVAL): // of its table
+			continue
 		case err != nil:
 			return nil, err
 		}
@@ -91,14 +102,17 @@ func (s *sockets) listen() (owners map[uint64]int, err error) {
 }
 
 // of is the table of a process, and which sockets of it are its own.
-func (s *sockets) of(network uint32, pid int) (table *socketTable, own map[uint64]bool, err error) {
+func (s *sockets) of(pid int) (network uint32, table *socketTable, own map[uint64]bool, err error) {
+	if network, err = networkOf(s.proc, pid); err != nil {
+		return 0, nil, nil, err
+	}
 	if table = s.tables[network]; table == nil {
 		if table, err = s.read(network, pid); err != nil {
-			return nil, nil, err
+			return 0, nil, nil, err
 		}
 	}
 	own, err = socketInodes(s.proc, pid)
-	return table, own, err
+	return network, table, own, err
 }
 
 // read reads a table anew.
@@ -174,13 +188,17 @@ func (s *sockets) processes() (pids []int) {
 	return pids
 }
 
-// oneSpace tells whether all processes that can be looked at are in one network name
-// space.
+// oneSpace tells whether all processes are known to be in one network name space. Without
+// CAP_SYS_PTRACE they are not.
 func (s *sockets) oneSpace() bool {
 	spaces := map[uint32]bool{}
 	for _, pid := range s.processes() {
-		if network := networkOf(s.proc, pid); network != 0 {
+		network, err := networkOf(s.proc, pid)
+		switch {
+		case err == nil:
 			spaces[network] = true
+		case !hasEnded(err):
+			return false
 		}
 	}
 	return len(spaces) == 1

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
 )
@@ -133,10 +134,15 @@ func socketInodes(proc string, pid int) (map[uint64]bool, error) {
 }
 
 // networkOf is the network name space of a process, 0 if that is not known.
-func networkOf(proc string, pid int) uint32 {
-	link, _ := os.Readlink(filepath.Join(proc, strconv.Itoa(pid), "ns", "net"))
+func networkOf(proc string, pid int) (uint32, error) {
+	link, err := os.Readlink(filepath.Join(proc, strconv.Itoa(pid), "ns", "net"))
 	network, _ := inBrackets(link, "net:")
-	return uint32(network)
+	return uint32(network), err
+}
+
+// hasEnded tells whether an error is that of a process that is there no more.
+func hasEnded(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
 // inBrackets is the number of "socket:[4711]".

@@ -99,7 +99,9 @@ func TestOurOwnSocketsAreInTheTableOfOurNameSpace(t *testing.T) {
 		require.NoError(t, c.Close())
 		require.NoError(t, l.Close())
 	}
-	assert.NotZero(t, networkOf("/proc", os.Getpid()))
-	_, err := readSocketTable("/proc", 1<<30)
+	network, err := networkOf("/proc", os.Getpid())
+	require.NoError(t, err)
+	assert.NotZero(t, network)
+	_, err = readSocketTable("/proc", 1<<30)
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }

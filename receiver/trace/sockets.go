@@ -28,7 +28,9 @@ type sockets struct {
 	kernels   map[uint64]uint64 // by what the kernel calls it; not of those that were found
 	made      uint64            // ids so far: the kernel's are much larger
 	tables    map[uint32]*socketTable
-	nobodys   map[uint64]bool // inodes that no process has
+	readAt    map[uint32]int64 // when a table was read between looks, ns of CLOCK_MONOTONIC
+	nobodys   map[uint64]bool  // inodes that no process has
+	glances   bool             // looks leave out what takes all processes of the host
 }
 
 // place is a connection: ends are of a name space.
@@ -75,6 +77,7 @@ func newSockets(proc string, programs *bpf.Network, etcds func() []int) *sockets
 	return &sockets{
 		proc: proc, know: programs.KnowSockets, etcds: etcds, listening: map[int]*listening{},
 		open: map[uint64]*openSocket{}, ids: map[place]uint64{}, kernels: map[uint64]uint64{}, tables: map[uint32]*socketTable{},
+		readAt: map[uint32]int64{},
 	}
 }
 
@@ -129,12 +132,20 @@ func (s *sockets) id(c *bpf.Connection) uint64 {
 // the address is looked for in their tables, or, of loopback, the connection itself. One of
 // these that was reset meanwhile, by a process that has ended too, is not found then.
 func (s *sockets) owned(r *bpf.Record) bool {
-	ends := bpf.Ends{Local: r.Connection.Local, Remote: r.Connection.Remote}
-	for pid, l := range s.listening {
+	ends, since := bpf.Ends{Local: r.Connection.Local, Remote: r.Connection.Remote}, int64(r.Time)
+	known := func(_ int, l *listening) bool {
 		_, called := s.ids[place{l.network, other(ends)}]
-		if l.covers(ends.Local) && (s.alone || called || s.has(l.network, pid, ends, int64(r.Time))) {
-			r.PID, r.Connection.Network = uint32(pid), l.network
-			return true
+		return s.alone || called || s.has(l.network, ends, since)
+	}
+	read := func(pid int, l *listening) bool {
+		return s.readAgain(l.network, pid, since) && s.has(l.network, ends, since)
+	}
+	for _, is := range []func(int, *listening) bool{known, read} {
+		for pid, l := range s.listening {
+			if l.covers(ends.Local) && is(pid, l) {
+				r.PID, r.Connection.Network = uint32(pid), l.network
+				return true
+			}
 		}
 	}
 	return false
@@ -142,15 +153,25 @@ func (s *sockets) owned(r *bpf.Record) bool {
 
 // has tells whether a connection is in a name space. The table that is there may be older
 // than it.
-func (s *sockets) has(network uint32, pid int, ends bpf.Ends, since int64) bool {
+func (s *sockets) has(network uint32, ends bpf.Ends, since int64) bool {
 	t := s.tables[network]
-	if t != nil && (t.at >= since || !ends.Local.Addr().IsLoopback()) && t.shows(ends) {
-		return true
+	return t != nil && (t.at >= since || !ends.Local.Addr().IsLoopback()) && t.shows(ends)
+}
+
+// readAgainAfter is how long a table is not read again for connections that may be
+// anybody's: the kernel goes through those of the host. One that begins and ends
+// meanwhile may not be told.
+const readAgainAfter = 100 * time.Millisecond
+
+// readAgain reads a table that is older than a connection, if that was not done just now.
+func (s *sockets) readAgain(network uint32, pid int, since int64) bool {
+	t, now := s.tables[network], monotonic()
+	if t != nil && t.at >= since || now-s.readAt[network] < int64(readAgainAfter) {
+		return false
 	}
-	if t == nil || t.at < since {
-		t, _ = s.read(network, pid) // it may have ended
-	}
-	return t != nil && t.shows(ends)
+	s.readAt[network] = now
+	_, err := s.read(network, pid) // it may have ended
+	return err == nil
 }
 
 // shows tells whether a table has a connection, its other end, which stays for a minute
@@ -166,7 +187,7 @@ func (s *sockets) opened(r *bpf.Record, now time.Time) {
 	c := r.Connection
 	o := &openSocket{place: placeOf(c), pid: int(r.PID), role: c.Role, kernel: c.Socket, seen: now}
 	if c.Role != bpf.RoleAccepted {
-		o.network = networkOf(s.proc, o.pid)
+		o.network, _ = networkOf(s.proc, o.pid) // it may have ended, or be none of our business
 		c.Network = o.network
 	}
 	if c.Role == bpf.RoleCaller {
@@ -223,7 +244,9 @@ func (s *sockets) drop(id uint64) {
 		return
 	}
 	delete(s.open, id)
-	delete(s.kernels, o.kernel)
+	if s.kernels[o.kernel] == id { // else the kernel uses the socket again
+		delete(s.kernels, o.kernel)
+	}
 	if s.ids[o.place] == id {
 		delete(s.ids, o.place)
 	}

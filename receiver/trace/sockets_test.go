@@ -38,21 +38,40 @@ func (h *host) process(pid int, network uint32, name string) {
 	for _, sub := range []string{"ns", "fd", "net"} {
 		require.NoError(h.t, os.MkdirAll(filepath.Join(dir, sub), 0o700))
 	}
-	require.NoError(h.t, os.Symlink(fmt.Sprintf("net:[%d]", network), filepath.Join(dir, "ns", "net")))
+	h.enter(pid, network)
 	require.NoError(h.t, os.WriteFile(filepath.Join(dir, "comm"), []byte(name+"\n"), 0o600))
+}
+
+// enter brings a process into a name space.
+func (h *host) enter(pid int, network uint32) {
+	require.NoError(h.t, os.RemoveAll(h.space(pid)))
+	require.NoError(h.t, os.Symlink(fmt.Sprintf("net:[%d]", network), h.space(pid)))
 	h.in[pid] = network
 	h.write()
 }
+
+// hide makes its name space one that cannot be read, as without CAP_SYS_PTRACE: root may
+// read all links, but no file as one.
+func (h *host) hide(pid int) {
+	require.NoError(h.t, os.Remove(h.space(pid)))
+	require.NoError(h.t, os.WriteFile(h.space(pid), nil, 0o600))
+}
+
+func (h *host) space(pid int) string { return filepath.Join(h.proc, strconv.Itoa(pid), "ns", "net") }
 
 // socket gives a process one more.
 func (h *host) socket(pid int, state socketState, local, remote string, unanswered int) {
 	h.inode++
 	require.NoError(h.t, os.Symlink(fmt.Sprintf("socket:[%d]", h.inode), filepath.Join(h.proc, strconv.Itoa(pid), "fd", strconv.Itoa(h.inode))))
+	h.row(h.in[pid], state, local, remote, unanswered, h.inode)
+}
+
+func (h *host) row(network uint32, state socketState, local, remote string, unanswered, inode int) {
 	end := func(text string) string {
 		b := at(text).Addr().As4()
 		return fmt.Sprintf("%02X%02X%02X%02X:%04X", b[3], b[2], b[1], b[0], at(text).Port())
 	}
-	h.rows[h.in[pid]] += fmt.Sprintf("0: %s %s %02X 0:0 00:0 %08X 0 0 %d 1 0\n", end(local), end(remote), uint8(state), unanswered, h.inode)
+	h.rows[network] += fmt.Sprintf("0: %s %s %02X 0:0 00:0 %08X 0 0 %d 1 0\n", end(local), end(remote), uint8(state), unanswered, inode)
 	h.write()
 }
 
@@ -109,6 +128,9 @@ func TestWhatIsOpenIsFoundWithWhoseItIs(t *testing.T) {
 	h.socket(7, stateSynSent, "10.0.0.1:50002", "10.0.0.3:2380", 0)
 	h.socket(9, 1, "10.0.0.1:22", "10.0.0.9:50000", 0)
 	s, k := h.sockets(7)
+	s.glances = true
+	assert.Len(t, looked(t, s), 2, "of callers all processes have to be asked")
+	s.glances = false
 	type is struct {
 		role       bpf.Role
 		pid        uint32
@@ -199,6 +221,12 @@ func TestOfTwoEtcdsAtTheSamePortItIsTheOneThatHasTheConnection(t *testing.T) {
 	assert.False(t, s.complete(closed, time.Now()))
 
 	h.socket(7, stateTimeWait, "127.0.0.1:50002", "127.0.0.1:2379", 0)
+	h.socket(8, 1, "127.0.0.1:2379", "127.0.0.1:50005", 0)
+	require.Contains(t, s.readAt, uint32(2), "for the first one")
+	s.readAt[2] = monotonic() + int64(time.Minute) // however slow this machine is
+	soon := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels+5, 0, "127.0.0.1:2379", "127.0.0.1:50005")
+	assert.False(t, s.complete(soon, time.Now()), "the tables were read just now")
+	clear(s.readAt)
 	short := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels+2, 0, "127.0.0.1:2379", "127.0.0.1:50002")
 	require.True(t, s.complete(short, time.Now()), "its client has closed first")
 	assert.EqualValues(t, 7, short.PID)
@@ -212,6 +240,7 @@ func TestOfTwoEtcdsAtTheSamePortItIsTheOneThatHasTheConnection(t *testing.T) {
 	assert.False(t, s.complete(half, time.Now()))
 	h.socket(7, stateSynRecv, "127.0.0.1:2379", "127.0.0.1:50003", 0)
 	half.Time = uint64(monotonic())
+	clear(s.readAt)
 	require.True(t, s.complete(half, time.Now()))
 	assert.EqualValues(t, 7, half.PID)
 }
@@ -271,4 +300,73 @@ func TestWhoseEndWasLostIsForgotten(t *testing.T) {
 	require.Empty(t, looked(t, s))
 	assert.Empty(t, s.open)
 	assert.Empty(t, s.kernels)
+}
+
+// The table of sockets may be read by everybody, which name space it is of not.
+func TestWhoseNameSpaceIsNotKnownOrAnotherOneShowsNothingTwice(t *testing.T) {
+	h := newHost(t)
+	h.process(7, 1, "etcd")
+	h.socket(7, stateListen, "0.0.0.0:2379", "0.0.0.0:0", 0)
+	h.socket(7, 1, "10.0.0.1:2379", "10.0.0.9:50000", 0)
+	h.process(8, 1, "hidden")
+	h.hide(8)
+	h.process(9, 2, "of a container, whose id is used again")
+	s, _ := h.sockets(7)
+	require.Len(t, looked(t, s), 1)
+	for pid, local := range map[int]string{8: "10.0.0.1:50001", 9: "10.0.0.2:50002"} {
+		told := event(bpf.ConnectionOpened, bpf.RoleCaller, kernels+uint64(pid), pid, local, "10.0.0.1:2379")
+		require.True(t, s.complete(told, time.Now()))
+	}
+	h.enter(9, 1)
+	assert.Len(t, looked(t, s), 1)
+}
+
+func TestWhatEtcdHasNotAcceptedYetStaysTheSame(t *testing.T) {
+	h := newHost(t)
+	h.process(7, 1, "etcd")
+	h.socket(7, stateListen, "0.0.0.0:2379", "0.0.0.0:0", 0)
+	s, _ := h.sockets(7)
+	require.Empty(t, looked(t, s))
+	told := event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels, 0, "10.0.0.1:2379", "10.0.0.9:50000")
+	require.True(t, s.complete(told, time.Now().Add(-2*lostAfter)))
+	h.row(1, 1, "10.0.0.1:2379", "10.0.0.9:50000", 0, 0)
+	require.Empty(t, looked(t, s), "it is no file of etcd")
+	closed := event(bpf.ConnectionClosed, bpf.RoleAccepted, kernels, 0, "10.0.0.1:2379", "10.0.0.9:50000")
+	require.True(t, s.complete(closed, time.Now()))
+	assert.Equal(t, told.Connection.Socket, closed.Connection.Socket)
+}
+
+func TestASocketThatTheKernelUsesAgainIsTheNewConnection(t *testing.T) {
+	h := newHost(t)
+	h.process(7, 1, "etcd")
+	h.socket(7, stateListen, "0.0.0.0:2379", "0.0.0.0:0", 0)
+	s, _ := h.sockets(7)
+	var last *bpf.Record
+	for _, remote := range []string{"10.0.0.9:50000", "10.0.0.9:50001"} { // the end of the first is lost
+		h.socket(7, 1, "10.0.0.1:2379", remote, 0)
+		require.NotEmpty(t, looked(t, s))
+		last = event(bpf.ConnectionOpened, bpf.RoleAccepted, kernels, 0, "10.0.0.1:2379", remote)
+		require.True(t, s.complete(last, time.Now()))
+	}
+	s.drop(s.ids[place{1, bpf.Ends{Local: at("10.0.0.1:2379"), Remote: at("10.0.0.9:50000")}}])
+	closed := event(bpf.ConnectionClosed, bpf.RoleAccepted, kernels, 0, "10.0.0.1:2379", "10.0.0.9:50001")
+	require.True(t, s.complete(closed, time.Now()))
+	assert.Equal(t, last.Connection.Socket, closed.Connection.Socket)
+	assert.Empty(t, s.kernels)
+}
+
+func TestWhereNotAllNameSpacesCanBeReadAConnectionIsLookedForInThatOfEtcd(t *testing.T) {
+	h := newHost(t)
+	h.process(7, 1, "etcd")
+	h.socket(7, stateListen, "0.0.0.0:2379", "0.0.0.0:0", 0)
+	h.process(8, 1, "sshd")
+	require.NoError(t, os.MkdirAll(filepath.Join(h.proc, "9"), 0o700)) // it ends just now
+	s, _ := h.sockets(7)
+	owned := func() bool {
+		require.Empty(t, looked(t, s))
+		return s.complete(event(bpf.ConnectionHalfOpen, bpf.RoleAccepted, 0, 0, "10.0.0.2:2379", "10.0.0.9:50000"), time.Now())
+	}
+	assert.True(t, owned(), "there is no other one")
+	h.hide(8)
+	assert.False(t, owned())
 }
