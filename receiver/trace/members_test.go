@@ -6,6 +6,7 @@
 package trace
 
 import (
+	"errors"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
 	"github.com/etcdreceiver/etcdreceiver/internal/discovery"
@@ -246,4 +249,26 @@ func TestAddressesOfAMemberListAreResolvedAndWhatCannotBeIsLeftOut(t *testing.T)
 	assert.Equal(t, []netip.AddrPort{at("127.0.0.1:2380"), at("[::1]:2380")}, all[0].peers)
 	assert.Equal(t, []netip.AddrPort{at("127.0.0.1:2379")}, all[0].clients)
 	assert.Empty(t, all[1].peers)
+}
+
+func TestALookThatFailsIsLoggedOnceAndWhatItHasFoundCounts(t *testing.T) {
+	tr, _ := newNetworking()
+	core, logs := observer.New(zap.InfoLevel)
+	tr.Logger = zap.New(core)
+	var failure error
+	tr.network.lookup = func(each func(*bpf.Record)) error {
+		each(toldOf(bpf.ConnectionFound, bpf.Connection{Role: bpf.RoleAccepted, Socket: 1, Local: at("10.0.0.1:2379"), Remote: at("10.0.0.9:50000")}))
+		return failure
+	}
+	tr.network.ended[place{}] = now.Add(-moment)
+	failure = errors.New("no room")
+	tr.look(now)
+	tr.look(now)
+	assert.Len(t, tr.network.open, 1)
+	assert.Empty(t, tr.network.ended)
+	assert.Equal(t, 1, logs.Len())
+	failure = nil
+	tr.look(now)
+	tr.look(now)
+	assert.Equal(t, 2, logs.Len(), "and that it is over")
 }
