@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -176,7 +177,9 @@ func (l *ledger) balance() balance {
 			b.holes = append(b.holes, revision)
 		}
 	}
-	byRevision := func(x, y change) int { return int(x.revision - y.revision) }
+	byRevision := func(x, y change) int {
+		return cmp.Or(cmp.Compare(x.revision, y.revision), cmp.Compare(x.key, y.key))
+	}
 	slices.SortFunc(b.missing, byRevision)
 	slices.SortFunc(b.twice, byRevision)
 	return b

@@ -993,7 +993,7 @@ type metricEtcdClientIo struct {
 // init fills etcd.client.io metric with initial data.
 func (m *metricEtcdClientIo) init() {
 	m.data.SetName("etcd.client.io")
-	m.data.SetDescription("Bytes exchanged with clients by their address, those with most by name, the rest as other (eBPF, takes BTF in the kernel).")
+	m.data.SetDescription("Bytes exchanged with clients by their address, those with most by name, the rest as other; takes BTF in the kernel (eBPF).")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -2691,7 +2691,7 @@ type metricEtcdNetworkPeerTCPIo struct {
 // init fills etcd.network.peer.tcp.io metric with initial data.
 func (m *metricEtcdNetworkPeerTCPIo) init() {
 	m.data.SetName("etcd.network.peer.tcp.io")
-	m.data.SetDescription("Bytes exchanged with another member over TCP (eBPF, takes BTF in the kernel).")
+	m.data.SetDescription("Bytes exchanged with another member over TCP; takes BTF in the kernel (eBPF).")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -2785,7 +2785,7 @@ type metricEtcdNetworkPeerTCPRetransmits struct {
 // init fills etcd.network.peer.tcp.retransmits metric with initial data.
 func (m *metricEtcdNetworkPeerTCPRetransmits) init() {
 	m.data.SetName("etcd.network.peer.tcp.retransmits")
-	m.data.SetDescription("TCP segments that were sent again to another member (eBPF, takes BTF in the kernel).")
+	m.data.SetDescription("TCP segments that were sent again to another member; takes BTF in the kernel (eBPF).")
 	m.data.SetUnit("{segment}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -2876,7 +2876,7 @@ type metricEtcdNetworkPeerTCPRtt struct {
 // init fills etcd.network.peer.tcp.rtt metric with initial data.
 func (m *metricEtcdNetworkPeerTCPRtt) init() {
 	m.data.SetName("etcd.network.peer.tcp.rtt")
-	m.data.SetDescription("Smoothed round trip to another member, the mean of the open connections with it (eBPF, takes BTF in the kernel).")
+	m.data.SetDescription("Smoothed round trip to another member, the mean of the open connections with it; takes BTF in the kernel (eBPF).")
 	m.data.SetUnit("s")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
@@ -2965,7 +2965,7 @@ type metricEtcdNetworkTCPIo struct {
 // init fills etcd.network.tcp.io metric with initial data.
 func (m *metricEtcdNetworkTCPIo) init() {
 	m.data.SetName("etcd.network.tcp.io")
-	m.data.SetDescription("Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once (eBPF, takes BTF in the kernel).")
+	m.data.SetDescription("Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once; takes BTF in the kernel (eBPF).")
 	m.data.SetUnit("By")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)
@@ -3059,7 +3059,7 @@ type metricEtcdNetworkTCPRetransmits struct {
 // init fills etcd.network.tcp.retransmits metric with initial data.
 func (m *metricEtcdNetworkTCPRetransmits) init() {
 	m.data.SetName("etcd.network.tcp.retransmits")
-	m.data.SetDescription("TCP segments that were sent again to clients and members (eBPF, takes BTF in the kernel).")
+	m.data.SetDescription("TCP segments that were sent again to clients and members; takes BTF in the kernel (eBPF).")
 	m.data.SetUnit("{segment}")
 	m.data.SetEmptySum()
 	m.data.Sum().SetIsMonotonic(true)

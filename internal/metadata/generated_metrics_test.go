@@ -502,7 +502,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.client.io"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "Bytes exchanged with clients by their address, those with most by name, the rest as other (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Bytes exchanged with clients by their address, those with most by name, the rest as other; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -522,7 +522,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.client.io"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "Bytes exchanged with clients by their address, those with most by name, the rest as other (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Bytes exchanged with clients by their address, those with most by name, the rest as other; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1281,7 +1281,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.peer.tcp.io"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "Bytes exchanged with another member over TCP (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Bytes exchanged with another member over TCP; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1301,7 +1301,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.peer.tcp.io"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "Bytes exchanged with another member over TCP (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Bytes exchanged with another member over TCP; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1330,7 +1330,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.peer.tcp.retransmits"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "TCP segments that were sent again to another member (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "TCP segments that were sent again to another member; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "{segment}", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1347,7 +1347,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.peer.tcp.retransmits"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "TCP segments that were sent again to another member (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "TCP segments that were sent again to another member; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "{segment}", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1374,7 +1374,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.peer.tcp.rtt"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Smoothed round trip to another member, the mean of the open connections with it (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Smoothed round trip to another member, the mean of the open connections with it; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "s", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
@@ -1389,7 +1389,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.peer.tcp.rtt"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Smoothed round trip to another member, the mean of the open connections with it (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Smoothed round trip to another member, the mean of the open connections with it; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "s", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
@@ -1414,7 +1414,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.tcp.io"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1434,7 +1434,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.tcp.io"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "Bytes exchanged with clients and members over TCP, with TLS and HTTP/2 and each byte once; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1463,7 +1463,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.tcp.retransmits"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "TCP segments that were sent again to clients and members (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "TCP segments that were sent again to clients and members; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "{segment}", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
@@ -1480,7 +1480,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["etcd.network.tcp.retransmits"] = true
 						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
 						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
-						assert.Equal(t, "TCP segments that were sent again to clients and members (eBPF, takes BTF in the kernel).", mi.Description())
+						assert.Equal(t, "TCP segments that were sent again to clients and members; takes BTF in the kernel (eBPF).", mi.Description())
 						assert.Equal(t, "{segment}", mi.Unit())
 						assert.True(t, mi.Sum().IsMonotonic())
 						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())

@@ -139,7 +139,7 @@ func meanOf(all []time.Duration) time.Duration {
 // appendRTT makes the histogram that metadata.yaml cannot declare.
 func appendRTT(to pmetric.MetricSlice, p *process, start, now pcommon.Timestamp) {
 	points := appendHistogram(to, "etcd.network.tcp.rtt", "s",
-		"Smoothed round trip of the connections on which something was received since the last collection, one count for each (eBPF, takes BTF in the kernel).")
+		"Smoothed round trip of the connections on which something was received since the last collection, one count for each; takes BTF in the kernel (eBPF).")
 	for f, t := range p.traffic {
 		if t.rtt.sum > 0 {
 			appendPoint(points, t.rtt, start, now).Attributes().PutStr("etcd.network.peer_type", f.String())
