@@ -39,22 +39,29 @@ func dialAsThread(t *testing.T, address string) {
 	require.NoError(t, c.Close())
 }
 
-func TestTheKernelTellsACallerByItsProcessAndItsEndByTheSameSocket(t *testing.T) {
-	harness.NeedRoot(t)
-	cluster := harness.Start(t, "3.6", localcluster.Config{})
-	m := cluster.Members()[0]
+// followed has the kernel follow the connections of a member, and gives where it
+// listens for clients.
+func followed(t *testing.T, m *localcluster.Member) (programs *bpf.Programs, network *bpf.Network, address string) {
+	t.Helper()
 	u, err := url.Parse(m.ClientURL)
 	require.NoError(t, err)
-	programs, err := bpf.Load(bpf.Options{RingBytes: 1 << 20})
+	programs, err = bpf.Load(bpf.Options{RingBytes: 1 << 20})
 	require.NoError(t, err)
-	defer func() { require.NoError(t, programs.Close()) }()
-	network, err := programs.FollowNetwork()
+	t.Cleanup(func() { require.NoError(t, programs.Close()) })
+	network, err = programs.FollowNetwork()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, network.Close()) }()
+	t.Cleanup(func() { require.NoError(t, network.Close()) })
 	require.NoError(t, programs.PutProcess(m.PID(), bpf.Process{Checked: 1}))
 	require.NoError(t, network.Look(func(*bpf.Record) {})) // where it listens
+	return programs, network, u.Host
+}
 
-	dialAsThread(t, u.Host)
+func TestTheKernelTellsACallerByItsProcessAndItsEndByTheSameSocket(t *testing.T) {
+	harness.NeedRoot(t)
+	m := harness.Start(t, "3.6", localcluster.Config{}).Members()[0]
+	programs, network, address := followed(t, m)
+
+	dialAsThread(t, address)
 	open := map[uint64]string{}
 	waitFor(t, "a caller that came and went", func() bool {
 		gone := false
@@ -84,20 +91,10 @@ func TestTheKernelTellsACallerByItsProcessAndItsEndByTheSameSocket(t *testing.T)
 
 func TestAChildThatHasInheritedAConnectionIsNotWhoHasDialled(t *testing.T) {
 	harness.NeedRoot(t)
-	cluster := harness.Start(t, "3.6", localcluster.Config{})
-	m := cluster.Members()[0]
-	u, err := url.Parse(m.ClientURL)
-	require.NoError(t, err)
-	programs, err := bpf.Load(bpf.Options{RingBytes: 1 << 20})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, programs.Close()) }()
-	network, err := programs.FollowNetwork()
-	require.NoError(t, err)
-	defer func() { require.NoError(t, network.Close()) }()
-	require.NoError(t, programs.PutProcess(m.PID(), bpf.Process{Checked: 1}))
-	require.NoError(t, network.Look(func(*bpf.Record) {})) // where it listens
+	m := harness.Start(t, "3.6", localcluster.Config{}).Members()[0]
+	_, network, address := followed(t, m)
 
-	c, err := net.Dial("tcp", u.Host)
+	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Close()) }()
 	held, err := c.(*net.TCPConn).File()
