@@ -42,6 +42,7 @@ func (r *etcdReceiver) tracer() (*trace.Tracer, error) {
 		Lost: func(stage string, n int64) {
 			r.telemetry.ReceiverEtcdEventsLost.Add(context.Background(), n, stageOf(stage))
 		},
+		Missed: func(n int64) { r.telemetry.ReceiverEtcdProgramMisses.Add(context.Background(), n) },
 		Report: func(int, error) {},
 	}
 	if c.Mode == "required" { // else there may be another etcd on this host, which is none of ours

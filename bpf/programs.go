@@ -38,6 +38,7 @@ type Programs struct {
 	spec    *ebpf.CollectionSpec
 	loaded  *ebpf.Collection // programs that not every etcd needs once one was met that does
 	types   *btf.Cache       // of the kernel
+	traced  []*ebpf.Program  // on tracepoints, for Misses
 	records buffer
 	lost    *ebpf.Memory // nil: it is asked for
 	pids    *pids
@@ -358,6 +359,22 @@ func (p *Programs) Lost() uint64 {
 	return binary.NativeEndian.Uint64(n[:])
 }
 
+// Misses are how often since Load the kernel has not run a program on a tracepoint,
+// because it was in the same one on that CPU already: one that is interrupted there,
+// or since Linux 7 preempted, keeps all others out. The programs are asked about the
+// whole host, so what was missed need not have been of etcd. Kernels before 5.12 do not
+// count it (recursion_misses of struct bpf_prog_info).
+func (p *Programs) Misses() (n uint64, err error) {
+	for _, program := range p.traced {
+		stats, err := program.Stats()
+		if err != nil {
+			return 0, err
+		}
+		n += stats.RecursionMisses
+	}
+	return n, nil
+}
+
 // Drain hands over the records that lie in the buffer now and does not wait for more,
 // nor stay while they come as fast as they are read. Nobody is woken for a record,
 // because that would cost etcd more than all else. Call it every few milliseconds,
@@ -385,5 +402,8 @@ func (p *Programs) RenewPIDs() error { return p.pids.look() }
 func (p *Programs) Close() error {
 	err := errors.Join(p.records.Close(), p.pids.Close())
 	p.loaded.Close()
+	for _, program := range p.traced {
+		err = errors.Join(err, program.Close())
+	}
 	return err
 }

@@ -158,7 +158,7 @@ func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.
 	if err != nil {
 		return nil, whyNot(err)
 	}
-	defer all.Close() // links keep their programs
+	defer all.Close()
 	var links []link.Link
 	for i, name := range names {
 		l, err := attach(all.Programs[name], i)
@@ -166,6 +166,9 @@ func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.
 			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), closeAll(links))
 		}
 		links = append(links, l)
+	}
+	for _, name := range names {
+		p.traced = append(p.traced, all.DetachProgram(name))
 	}
 	return links, nil
 }

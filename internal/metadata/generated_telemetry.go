@@ -34,6 +34,7 @@ type TelemetryBuilder struct {
 	ReceiverEtcdEventsFiltered     metric.Int64Counter
 	ReceiverEtcdEventsLost         metric.Int64Counter
 	ReceiverEtcdEventsReceived     metric.Int64Counter
+	ReceiverEtcdProgramMisses      metric.Int64Counter
 	ReceiverEtcdRetries            metric.Int64Counter
 	ReceiverEtcdScrapeDuration     metric.Float64Histogram
 	ReceiverEtcdScrapeErrors       metric.Int64Counter
@@ -122,6 +123,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_etcd_events_received",
 		metric.WithDescription("Events seen, by source (watch, status, ebpf). [Development]"),
 		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEtcdProgramMisses, err = builder.meter.Int64Counter(
+		"otelcol_receiver_etcd_program_misses",
+		metric.WithDescription("Times that the kernel did not run a program on one of its tracepoints, as it was in the same one on that CPU. At most so many of the syncs, connections and processes of etcd are not counted; requests always are. [Development]"),
+		metric.WithUnit("{miss}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdRetries, err = builder.meter.Int64Counter(

@@ -27,6 +27,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ReceiverEtcdEventsFiltered.Add(context.Background(), 1)
 	tb.ReceiverEtcdEventsLost.Add(context.Background(), 1)
 	tb.ReceiverEtcdEventsReceived.Add(context.Background(), 1)
+	tb.ReceiverEtcdProgramMisses.Add(context.Background(), 1)
 	tb.ReceiverEtcdRetries.Add(context.Background(), 1)
 	tb.ReceiverEtcdScrapeDuration.Record(context.Background(), 1)
 	tb.ReceiverEtcdScrapeErrors.Add(context.Background(), 1)
@@ -59,6 +60,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEtcdEventsReceived(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEtcdProgramMisses(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEtcdRetries(t, testTel,

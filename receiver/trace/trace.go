@@ -81,6 +81,8 @@ type Tracer struct {
 	Window *join.Window
 	// Lost counts what was lost at a stage.
 	Lost func(stage string, n int64)
+	// Missed counts how often the kernel left out a program on a tracepoint.
+	Missed func(n int64)
 	// Report tells how a process fares: an error while it cannot be traced, nil when
 	// it is, or is gone. Of pid 0: that none is seen, until one is.
 	Report func(pid int, err error)

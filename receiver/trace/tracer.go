@@ -49,6 +49,7 @@ type tracer struct {
 	checking    map[int]*check
 	ahead       int64  // of the wall clock over CLOCK_MONOTONIC, when it was last looked
 	lost        uint64 // of the ring, as it was last told
+	misses      uint64 // of the programs on tracepoints, likewise
 	nextBinary  uint32
 	began       time.Time
 	met, nobody bool // an etcd was seen since then; it was told that none is
@@ -113,6 +114,7 @@ func (t *tracer) collected(now time.Time) {
 	t.ahead = wallAhead()
 	t.look(now)
 	t.timeConnections()
+	t.tellMisses()
 	t.tell(now)
 }
 
@@ -126,6 +128,7 @@ func (t *tracer) end(probesOut func()) {
 	probesOut()
 	t.drain(time.Now())
 	t.look(time.Now())
+	t.tellMisses()
 	t.assembler.sweep(time.Now().Add(2 * patience))
 	if counted, err := t.programs.Counters(); err == nil {
 		t.Logger.Debug("the programs in the kernel have ended", zap.Any("counted", counted))
@@ -206,6 +209,20 @@ func (t *tracer) tellLost() {
 		}
 	}
 	t.lost = now
+}
+
+// tellMisses tells how often the kernel left out what hangs on its tracepoints since it
+// was last told.
+func (t *tracer) tellMisses() {
+	now, err := t.programs.Misses()
+	if err != nil {
+		t.Logger.Warn("what the kernel has left out is not known", zap.Error(err))
+		return
+	}
+	if n := int64(now - t.misses); n > 0 {
+		t.Missed(n)
+	}
+	t.misses = now
 }
 
 // binaryOf is the id of what a process runs now: it may have executed another

@@ -35,7 +35,7 @@ func loaded(t *testing.T) *tracer {
 	tr := &tracer{
 		Tracer: &Tracer{
 			Format: &logrecord.Format{}, Resource: &resource.Builder{}, Logger: zap.NewNop(),
-			Lost: func(string, int64) {}, Report: func(int, error) {},
+			Lost: func(string, int64) {}, Missed: func(int64) {}, Report: func(int, error) {},
 		},
 		programs: programs, processes: map[int]*process{}, checking: map[int]*check{},
 		metrics: make(chan pmetric.Metrics, 1), gone: pmetric.NewMetrics(),

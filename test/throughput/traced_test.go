@@ -111,6 +111,7 @@ func newTracer(url string, settings trace.Settings, logs func(plog.Logs), lost f
 		},
 		Metrics: func(context.Context, pmetric.Metrics) {},
 		Lost:    lost,
+		Missed:  func(int64) {},
 		Report: func(_ int, err error) {
 			select {
 			case ready <- err:

@@ -82,6 +82,7 @@ type tracing struct {
 	mu      sync.Mutex
 	records []record
 	lost    map[string]int64
+	misses  int // of programs on tracepoints
 	state   map[int]error // by PID; nil: it is traced
 	metrics pmetric.Metrics
 	stop    func()
@@ -121,6 +122,7 @@ func (tr *tracing) followAt(t *testing.T, client *etcdclient.Cluster, settings t
 		Logs:     tr.consume,
 		Metrics:  tr.consumeMetrics,
 		Lost:     tr.countLost,
+		Missed:   tr.countMisses,
 		Window:   tr.window,
 		Report:   tr.report,
 	}
@@ -220,6 +222,12 @@ func (tr *tracing) countLost(stage string, n int64) {
 	tr.lost[stage] += n
 }
 
+func (tr *tracing) countMisses(n int64) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.misses += int(n)
+}
+
 func (tr *tracing) report(pid int, err error) {
 	tr.mu.Lock()
 	tr.state[pid] = err
@@ -245,6 +253,14 @@ func (tr *tracing) Lost() map[string]int64 {
 		lost[stage] = n
 	}
 	return lost
+}
+
+// Misses is how often the kernel has not run a program on a tracepoint: so much may
+// be missing of syncs and connections.
+func (tr *tracing) Misses() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.misses
 }
 
 // pids are the processes of a cluster.

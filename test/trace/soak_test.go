@@ -152,6 +152,7 @@ func (v *visit) stay(t *testing.T, d time.Duration) {
 			v.lost.Add(n)
 			assert.NotEqual(t, trace.LostDecode, stage)
 		},
+		Missed: func(int64) {},
 		Report: func(_ int, err error) {
 			if ctx.Err() == nil && !errors.Is(err, os.ErrNotExist) { // it has just been hidden
 				assert.NoError(t, err)
