@@ -53,8 +53,8 @@ func notHere(t *testing.T, why error) {
 	t.Skip("NOT PROVEN: ", why)
 }
 
-// telling loads the programs, with a probe in tell.
-func telling(t *testing.T, o Options) *Programs {
+// loaded are the programs in the kernel.
+func loaded(t *testing.T, o Options) *Programs {
 	t.Helper()
 	p, err := Load(o)
 	if errors.Is(err, fs.ErrPermission) {
@@ -62,6 +62,13 @@ func telling(t *testing.T, o Options) *Programs {
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Close()) })
+	return p
+}
+
+// telling loads the programs, with a probe in tell.
+func telling(t *testing.T, o Options) *Programs {
+	t.Helper()
+	p := loaded(t, o)
 	const self = "/proc/self/exe"
 	file, err := os.Open(self)
 	require.NoError(t, err)

@@ -106,10 +106,16 @@ func byVersion(program string) bool {
 	return strings.HasPrefix(program, "old_") || strings.HasPrefix(program, "unary_")
 }
 
-// load puts some programs into the kernel, with maps that are there already.
+// load puts some programs into the kernel, with maps that are there already but for
+// constants.
 func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
 	spec := p.spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
+	if !uses(spec, etcdMapBegun) {
+		delete(spec.Maps, etcdMapBegun) // 2.5 MiB, only for etcd 3.4
+	}
+	shared = maps.Clone(shared)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil || strings.HasPrefix(name, ".") })
 	err = withMemory(func() (err error) {
 		loaded, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
 		return err
@@ -185,14 +191,15 @@ func (p *Programs) loadFor(probes []Probe) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	shared := maps.Clone(p.loaded.Maps)
-	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return strings.HasPrefix(name, ".") }) // constants
-	more, err := p.load(shared, func(name string) bool { return missing[name] })
+	more, err := p.load(p.loaded.Maps, func(name string) bool { return missing[name] })
 	if err != nil {
 		return err
 	}
 	maps.Copy(p.loaded.Programs, more.Programs)
 	more.Programs = nil
+	if p.loaded.Maps[etcdMapBegun] == nil && more.Maps[etcdMapBegun] != nil {
+		p.loaded.Maps[etcdMapBegun] = more.DetachMap(etcdMapBegun)
+	}
 	more.Close() // programs keep their maps
 	p.ForgetTypes()
 	return nil

@@ -18,7 +18,7 @@ import (
 // Nor is debug/elf.NewFile: it reads tables in whatever size a file claims,
 // which in a sparse file costs its author nothing.
 func readImage(r io.ReaderAt) (*image, error) {
-	m := &image{r: r}
+	m := &image{r: r, left: maxScanBytes}
 	var header elf.Header64
 	if err := m.decodeFile(&header, 0); err != nil || !bytes.HasPrefix(header.Ident[:], []byte(elf.ELFMAG)) {
 		if err == nil || isCorrupt(err) {

@@ -21,6 +21,7 @@ type image struct {
 	pie         bool
 	segments    []segment
 	relocations []relocation // sorted by address; position independent files only
+	left        uint64       // of maxScanBytes
 }
 
 // segment is a part of the memory that comes from the file. What the program

@@ -10,9 +10,9 @@ const (
 	// maxProgramHeaders: real files have about 12; 56 bytes each.
 	maxProgramHeaders = 256
 
-	// maxScanBytes is how much of all segments together is searched for the
-	// function table and for the module data, 64 KiB at a time. Real: 14 MB. A
-	// sparse file claims terabytes for nothing; this much takes 0.1 s to read.
+	// maxScanBytes is how much is searched in all for the function table, the
+	// module data and the build info, 64 KiB at a time. Real: 5 MB. A sparse
+	// file claims terabytes for nothing; this much takes 0.1 s to read.
 	maxScanBytes = 256 << 20
 
 	// maxCandidates is how many places may look like the start of what is

@@ -37,34 +37,37 @@ const (
 
 // findModule finds the function table and the moduledata that points at it.
 func (m *image) findModule() (*moduledata, error) {
-	tables, err := m.findTables()
-	if err != nil {
-		return nil, fmt.Errorf("search the function table: %w", err)
-	}
-	if len(tables) == 0 {
-		return nil, fmt.Errorf("%w: no function table (pclntab) of Go 1.16 or later", ErrNotGo)
-	}
-	addrs := make([]uint64, len(tables))
-	for i, t := range tables {
-		addrs[i] = t.addr
-	}
 	var found *moduledata
-	candidates := 0
-	look := func(addr, word uint64) error {
-		d, err := m.readModule(addr, tables[slices.Index(addrs, word)])
-		if candidates++; d != nil || (candidates == maxCandidates && err == nil) {
-			found = d
-			return errFound
+	tables := 0
+	err := m.eachTable(func(t pclntab) (err error) {
+		tables++
+		if found, err = m.moduleOf(t); found != nil {
+			return errFound // what lies behind, the table itself most of all, need not be read
 		}
 		return err
-	}
-	if err := m.scan(writable, addrs, look); err != nil {
-		return nil, fmt.Errorf("search the module data: %w", err)
-	}
-	if found == nil {
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("search the function table and its module data: %w", err)
+	case tables == 0:
+		return nil, fmt.Errorf("%w: no function table (pclntab) of Go 1.16 or later", ErrNotGo)
+	case found == nil:
 		return nil, fmt.Errorf("%w: a function table, but no module data (runtime.firstmoduledata) that belongs to it", ErrNotGo)
 	}
 	return found, nil
+}
+
+// moduleOf finds the moduledata that points at a table, nil if there is none.
+func (m *image) moduleOf(t pclntab) (found *moduledata, _ error) {
+	candidates := 0
+	err := m.scan(writable, []uint64{t.addr}, func(addr, _ uint64) (err error) {
+		found, err = m.readModule(addr, t)
+		if candidates++; found != nil || (candidates == maxCandidates && err == nil) {
+			return errFound
+		}
+		return err
+	})
+	return found, err
 }
 
 // readModule reads the moduledata at addr, nil if it does not belong to t. A

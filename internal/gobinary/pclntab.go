@@ -26,19 +26,19 @@ const (
 	format120 tableFormat = 0xfffffff1 // Go 1.20 and later: names differ a little
 )
 
-// findTables returns everything that looks like a function table. Only a
-// moduledata that points at it makes one real: the magic number also occurs in
-// debuggers, and in a program that has this package.
+// eachTable calls visit for everything that looks like a function table, until
+// that returns an error. Only a moduledata that points at it makes one real: the
+// magic number also occurs in debuggers, and in a program that has this package.
 //
 // Sections are not asked: the linker has three names for this one, and the
 // names can be removed.
-func (m *image) findTables() ([]pclntab, error) {
-	var found []pclntab
-	candidates := 0
+func (m *image) eachTable(visit func(pclntab) error) error {
+	candidates, seen := 0, false
 	look := func(addr, word uint64) error {
 		t, ok, err := m.readTable(addr, tableFormat(word))
 		if ok {
-			found = append(found, t)
+			seen = true
+			err = visit(t)
 		}
 		if candidates++; candidates == maxCandidates && err == nil {
 			return errFound
@@ -49,15 +49,10 @@ func (m *image) findTables() ([]pclntab, error) {
 	// instruction lengths and the size of a pointer.
 	tail := uint64(m.arch.quantum())<<48 | 8<<56
 	words := []uint64{tail | uint64(format116), tail | uint64(format118), tail | uint64(format120)}
-	if err := m.scan(notExecutable, words, look); err != nil {
-		return nil, err
+	if err := m.scan(notExecutable, words, look); err != nil || seen {
+		return err
 	}
-	if len(found) == 0 { // some linkers put constants and code into one segment
-		if err := m.scan(executable, words, look); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return m.scan(executable, words, look) // some linkers put constants and code into one segment
 }
 
 // readTable reads the words behind the magic number; ok is false if they are

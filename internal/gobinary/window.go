@@ -63,9 +63,10 @@ func (w *window) move(addr uint64) error {
 var errFound = errors.New("found")
 
 // scan searches the segments of a kind for aligned 8-byte words. It calls visit
-// for each place until that returns an error or maxScanBytes are read.
+// for each place until that returns an error or nothing is left of maxScanBytes.
 func (m *image) scan(kind func(segment) bool, words []uint64, visit func(addr, word uint64) error) error {
-	w, left := newWindow(m), uint64(maxScanBytes)
+	w := newWindow(m)
+	least, most := slices.Min(words), slices.Max(words) // one comparison is enough for nearly all
 	for _, s := range m.segments {
 		if !kind(s) {
 			continue
@@ -74,16 +75,16 @@ func (m *image) scan(kind func(segment) bool, words []uint64, visit func(addr, w
 		if skew > s.size {
 			continue
 		}
-		size := min(s.size-skew, left) &^ 7
-		left -= size
-		for addr, end := s.addr+skew, s.addr+skew+size; addr < end; addr += windowBytes {
+		size := (s.size - skew) &^ 7
+		for addr, end := s.addr+skew, s.addr+skew+size; addr < end && m.left > 0; addr += windowBytes {
 			if err := w.move(addr); err != nil {
 				return err
 			}
+			m.left -= min(m.left, uint64(len(w.bytes)))
 			// The window may reach beyond size; a few words more do not matter.
 			for i := 0; i+8 <= len(w.bytes); i += 8 {
 				word := binary.LittleEndian.Uint64(w.bytes[i:])
-				if !slices.Contains(words, word) {
+				if word-least > most-least || !slices.Contains(words, word) {
 					continue
 				}
 				if err := visit(addr+uint64(i), word); errors.Is(err, errFound) {
