@@ -36,14 +36,15 @@ type Options struct {
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
 	spec    *ebpf.CollectionSpec
-	loaded  *ebpf.Collection // programs that not every etcd needs once one was met that does
+	loaded  *ebpf.Collection // programs, and a map, that not every etcd needs once one was met that does
 	types   *btf.Cache       // of the kernel
-	traced  []*ebpf.Program  // on tracepoints, for Misses
 	records buffer
 	lost    *ebpf.Memory // nil: it is asked for
 	pids    *pids
 	perf    bool // records is a perfBuffer
 	multi   bool // one link for all addresses: uprobe_multi, Linux 6.6
+
+	onTracepoints map[*ebpf.Program]bool // for Misses
 }
 
 // Load puts the programs into the kernel. The errors are those of the kernel; a
@@ -53,6 +54,8 @@ func Load(o Options) (*Programs, error) {
 		types: btf.NewCache(),
 		perf:  o.PerfBuffer || errors.Is(features.HaveMapType(ebpf.RingBuf), ebpf.ErrNotSupported),
 		multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil,
+
+		onTracepoints: map[*ebpf.Program]bool{},
 	}
 	load := loadEtcd
 	if p.perf {
@@ -106,8 +109,8 @@ func byVersion(program string) bool {
 	return strings.HasPrefix(program, "old_") || strings.HasPrefix(program, "unary_")
 }
 
-// load puts some programs into the kernel, with maps that are there already but for
-// constants.
+// load puts some programs into the kernel. They use the maps of shared, but constants
+// of their own.
 func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
 	spec := p.spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
@@ -366,22 +369,6 @@ func (p *Programs) Lost() uint64 {
 	return binary.NativeEndian.Uint64(n[:])
 }
 
-// Misses are how often since Load the kernel has not run a program on a tracepoint,
-// because it was in the same one on that CPU already: one that is interrupted there,
-// or since Linux 7 preempted, keeps all others out. The programs are asked about the
-// whole host, so what was missed need not have been of etcd. Kernels before 5.12 do not
-// count it (recursion_misses of struct bpf_prog_info).
-func (p *Programs) Misses() (n uint64, err error) {
-	for _, program := range p.traced {
-		stats, err := program.Stats()
-		if err != nil {
-			return 0, err
-		}
-		n += stats.RecursionMisses
-	}
-	return n, nil
-}
-
 // Drain hands over the records that lie in the buffer now and does not wait for more,
 // nor stay while they come as fast as they are read. Nobody is woken for a record,
 // because that would cost etcd more than all else. Call it every few milliseconds,
@@ -409,8 +396,5 @@ func (p *Programs) RenewPIDs() error { return p.pids.look() }
 func (p *Programs) Close() error {
 	err := errors.Join(p.records.Close(), p.pids.Close())
 	p.loaded.Close()
-	for _, program := range p.traced {
-		err = errors.Join(err, program.Close())
-	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -22,8 +23,8 @@ func TestVersionsOfEtcdAreMetInAnyOrder(t *testing.T) {
 			t.Run(name+", "+order[0]+" first", func(t *testing.T) {
 				o.RingBytes = 64 << 10
 				p := loaded(t, o)
-				assert.NotContains(t, p.loaded.Maps, etcdMapBegun)
 				for _, version := range order {
+					assert.Equal(t, version == since35 && order[0] == old, p.loaded.Maps[etcdMapBegun] != nil, "before %s", version)
 					var probes []Probe
 					for _, program := range slices.Sorted(maps.Keys(p.spec.Programs)) {
 						if strings.HasPrefix(program, version) {
@@ -37,8 +38,38 @@ func TestVersionsOfEtcdAreMetInAnyOrder(t *testing.T) {
 						assert.Contains(t, p.loaded.Programs, string(probe.Program))
 					}
 				}
-				assert.Contains(t, p.loaded.Maps, etcdMapBegun, "3.4's programs share what has begun")
+				uses := map[ebpf.MapID][]string{}
+				for name, program := range p.loaded.Programs {
+					info, err := program.Info()
+					require.NoError(t, err)
+					of, _ := info.MapIDs()
+					for _, id := range of {
+						uses[id] = append(uses[id], name)
+					}
+				}
+				info, err := p.loaded.Maps[etcdMapBegun].Info()
+				require.NoError(t, err)
+				id, _ := info.ID()
+				assert.Contains(t, uses[id], "old_begun")
+				assert.Contains(t, uses[id], "old_answered", "it was begun where it ends")
 			})
 		}
 	}
+}
+
+func TestAllProgramsOnTracepointsAreAskedForMissesWhileTheyAreThere(t *testing.T) {
+	p := loaded(t, Options{RingBytes: 64 << 10})
+	lifecycle, err := p.FollowLifecycle()
+	require.NoError(t, err)
+	network, err := p.FollowNetwork()
+	require.NoError(t, err)
+	assert.Len(t, p.onTracepoints, len(lifecycle.links)+len(network.links))
+	_, err = p.Misses()
+	assert.NoError(t, err)
+	require.NoError(t, network.Close())
+	assert.Len(t, p.onTracepoints, len(lifecycle.links))
+	_, err = p.Misses()
+	assert.NoError(t, err)
+	require.NoError(t, lifecycle.Close())
+	assert.Empty(t, p.onTracepoints)
 }

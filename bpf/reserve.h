@@ -34,7 +34,8 @@ static __always_inline void send(void *ctx) {}
  * each CPU by themselves: first what is submitted, then what is being made; what is not submitted is written over. Nothing
  * comes between: on the kernels that need this, perf's probes run with preemption off, and no program of another probe runs
  * on that CPU meanwhile (bpf_prog_active of trace_call_bpf); on newer ones, where tests do this, the guard sees to it.
- * Programs on tracepoints do not write here: see put. */
+ * Where they hide BTF too, and so the guard, and the kernel preempts programs (Linux 7), one thread of etcd would write over
+ * what another one has made; there they let one run at a time. Programs on tracepoints do not write here: see put. */
 #define RECORDS_MAX (1 + INNER_MAX)
 
 struct waiting {

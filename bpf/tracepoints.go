@@ -165,12 +165,41 @@ func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("attach %s: %w", name, err), closeAll(links))
 		}
-		links = append(links, l)
-	}
-	for _, name := range names {
-		p.traced = append(p.traced, all.DetachProgram(name))
+		on := &onTracepoint{l, all.DetachProgram(name), p}
+		p.onTracepoints[on.program] = true
+		links = append(links, on)
 	}
 	return links, nil
+}
+
+// onTracepoint is a program that leaves the kernel with its link.
+type onTracepoint struct {
+	link.Link
+	program *ebpf.Program
+	of      *Programs
+}
+
+func (o *onTracepoint) Close() error {
+	delete(o.of.onTracepoints, o.program)
+	return errors.Join(o.Link.Close(), o.program.Close())
+}
+
+// Misses are how often the kernel has not run a program on a tracepoint, of those that
+// are there now. With BTF that is so while the same one runs on that CPU: below an
+// interrupt, or since Linux 7 where a thread was preempted in it. By name it is so
+// while any program does that hangs on the kernel by perf, and is counted since Linux
+// 6.7. The programs see all of the host: what was missed need not have been of etcd.
+//
+// Source: Linux kernel/trace/bpf_trace.c, __bpf_trace_run and trace_call_bpf.
+func (p *Programs) Misses() (n uint64, err error) {
+	for program := range p.onTracepoints {
+		stats, err := program.Stats()
+		if err != nil {
+			return 0, err
+		}
+		n += stats.RecursionMisses
+	}
+	return n, nil
 }
 
 // uses tells whether a program of spec uses a map, or could: constants.

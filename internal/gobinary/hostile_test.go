@@ -49,8 +49,7 @@ func (f *patchedFile) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // maxReadBytes is what Open and all questions of ask may read from a file,
-// whatever is in it. Each of the three searches ends with the segments, which
-// may be the same part of the file many times over.
+// whatever is in it. Names of functions and types may be read many times over.
 const maxReadBytes = 4 << 30
 
 // ask opens the file and asks everything, and fails if that takes too much or
@@ -212,43 +211,72 @@ func TestSectionHeadersAreNotNeeded(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// endless is a sparse file of the largest size there is, with a header.
-type endless []byte
+// endless is a sparse file of the largest size there is, with a beginning.
+type endless struct {
+	begin []byte
+	read  int // bytes
+}
 
-func (e endless) ReadAt(p []byte, offset int64) (int, error) {
+func (e *endless) ReadAt(p []byte, offset int64) (int, error) {
 	clear(p)
-	if offset < int64(len(e)) {
-		copy(p, e[offset:])
+	if offset < int64(len(e.begin)) {
+		copy(p, e.begin[offset:])
 	}
+	e.read += len(p)
 	return len(p), nil
+}
+
+// openEndless has Open refuse a file that claims to be a program with these parts.
+func openEndless(t *testing.T, content []byte, parts ...elf.Prog64) {
+	t.Helper()
+	var head bytes.Buffer
+	header := elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Phoff: 64, Phentsize: 56, Phnum: uint16(len(parts))}
+	copy(header.Ident[:], "\x7fELF\x02\x01\x01")
+	require.NoError(t, binary.Write(&head, binary.LittleEndian, header))
+	require.NoError(t, binary.Write(&head, binary.LittleEndian, parts))
+	copy(content, head.Bytes())
+	file := &endless{begin: content}
+	allocated := allocatedBytes(func() {
+		_, err := Open(file)
+		assert.ErrorIs(t, err, ErrNotGo)
+	})
+	assert.Less(t, allocated, uint64(maxAllocated))
+	const dynamic = 4 << 10
+	assert.Less(t, file.read, maxScanBytes+24*maxRelocations+dynamic+2*windowBytes)
+}
+
+func part(kind elf.ProgType, flags elf.ProgFlag, offset, size uint64) elf.Prog64 {
+	const addr = 1 << 20
+	return elf.Prog64{Type: uint32(kind), Flags: uint32(flags), Off: offset, Vaddr: addr + offset, Filesz: size, Memsz: size, Align: 1}
 }
 
 // A file can claim any size without having it.
 func TestSparseFilesCostLittle(t *testing.T) {
-	prog := func(kind elf.ProgType, flags elf.ProgFlag, offset uint64) elf.Prog64 {
-		return elf.Prog64{Type: uint32(kind), Flags: uint32(flags), Off: offset, Vaddr: 1 << 20, Filesz: 1 << 62, Memsz: 1 << 62, Align: 1}
-	}
-	var file bytes.Buffer
-	header := elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Phoff: 64, Phentsize: 56, Phnum: 4}
-	copy(header.Ident[:], "\x7fELF\x02\x01\x01")
-	for _, part := range []any{
-		header,
-		prog(elf.PT_LOAD, elf.PF_R|elf.PF_X, 0), prog(elf.PT_LOAD, elf.PF_R, 0), prog(elf.PT_LOAD, elf.PF_R|elf.PF_W, 0),
-		prog(elf.PT_DYNAMIC, elf.PF_R, 1<<16),
-	} {
-		require.NoError(t, binary.Write(&file, binary.LittleEndian, part))
-	}
 	content := make([]byte, 1<<17)
-	copy(content, file.Bytes())
 	for i, dynamic := range [][2]uint64{{uint64(elf.DT_RELA), 1 << 20}, {uint64(elf.DT_RELASZ), 24 * maxRelocations}} {
 		binary.LittleEndian.PutUint64(content[1<<16+i*16:], dynamic[0])
 		binary.LittleEndian.PutUint64(content[1<<16+i*16+8:], dynamic[1])
 	}
-	allocated := allocatedBytes(func() {
-		_, err := Open(endless(content))
-		assert.ErrorIs(t, err, ErrNotGo)
-	})
-	assert.Less(t, allocated, uint64(maxAllocated))
+	openEndless(t, content,
+		part(elf.PT_LOAD, elf.PF_R|elf.PF_X, 0, 1<<62), part(elf.PT_LOAD, elf.PF_R, 0, 1<<62), part(elf.PT_LOAD, elf.PF_R|elf.PF_W, 0, 1<<62),
+		part(elf.PT_DYNAMIC, elf.PF_R, 1<<16, 1<<62))
+}
+
+// A file can be full of what looks like the function table.
+func TestManyTablesCostLittle(t *testing.T) {
+	const magic = 8<<56 | 1<<48 | uint64(format120)
+	const constants, code, size = 1 << 12, 1 << 16, 1 << 20
+	content := make([]byte, code+size)
+	for i := range uint64(maxCandidates) { // each of which is none, as another follows
+		binary.LittleEndian.PutUint64(content[constants+8*i:], magic)
+	}
+	table := []uint64{magic, 1, 1, 0, 72, 80, 88, 96, 104} // any of which may be one
+	for at := uint64(code); at+72 <= code+size; at += 72 {
+		for i, word := range table {
+			binary.LittleEndian.PutUint64(content[at+8*uint64(i):], word)
+		}
+	}
+	openEndless(t, content, part(elf.PT_LOAD, elf.PF_R, constants, 8*maxCandidates), part(elf.PT_LOAD, elf.PF_R|elf.PF_X, code, size))
 }
 
 // maxAllocated is what Open and all questions of ask may allocate, in bytes.

@@ -12,7 +12,7 @@ const (
 
 	// maxScanBytes is how much is searched in all for the function table, the
 	// module data and the build info, 64 KiB at a time. Real: 5 MB. A sparse
-	// file claims terabytes for nothing; this much takes 0.1 s to read.
+	// file claims terabytes for nothing; this much takes 0.1 s to search.
 	maxScanBytes = 256 << 20
 
 	// maxCandidates is how many places may look like the start of what is
@@ -20,7 +20,7 @@ const (
 	maxCandidates = 100
 
 	// maxRelocations: real position independent files have 130,000. 16 bytes
-	// each are kept, so 32 MiB at worst.
+	// each are kept, so 32 MiB at worst, and as much while they are sorted.
 	maxRelocations = 2 << 20
 
 	// maxFunctions: 16 bytes each are read, none are kept.

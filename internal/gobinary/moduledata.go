@@ -38,9 +38,7 @@ const (
 // findModule finds the function table and the moduledata that points at it.
 func (m *image) findModule() (*moduledata, error) {
 	var found *moduledata
-	tables := 0
-	err := m.eachTable(func(t pclntab) (err error) {
-		tables++
+	seen, err := m.eachTable(func(t pclntab) (err error) {
 		if found, err = m.moduleOf(t); found != nil {
 			return errFound // what lies behind, the table itself most of all, need not be read
 		}
@@ -49,7 +47,7 @@ func (m *image) findModule() (*moduledata, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("search the function table and its module data: %w", err)
-	case tables == 0:
+	case !seen:
 		return nil, fmt.Errorf("%w: no function table (pclntab) of Go 1.16 or later", ErrNotGo)
 	case found == nil:
 		return nil, fmt.Errorf("%w: a function table, but no module data (runtime.firstmoduledata) that belongs to it", ErrNotGo)

@@ -27,20 +27,21 @@ const (
 )
 
 // eachTable calls visit for everything that looks like a function table, until
-// that returns an error. Only a moduledata that points at it makes one real: the
-// magic number also occurs in debuggers, and in a program that has this package.
+// that returns an error, and tells whether there was any. Only a moduledata that
+// points at it makes one real: the magic number also occurs in debuggers, and in a
+// program that has this package.
 //
 // Sections are not asked: the linker has three names for this one, and the
 // names can be removed.
-func (m *image) eachTable(visit func(pclntab) error) error {
-	candidates, seen := 0, false
+func (m *image) eachTable(visit func(pclntab) error) (seen bool, _ error) {
+	candidates := 0
 	look := func(addr, word uint64) error {
 		t, ok, err := m.readTable(addr, tableFormat(word))
 		if ok {
 			seen = true
 			err = visit(t)
 		}
-		if candidates++; candidates == maxCandidates && err == nil {
+		if candidates++; candidates >= maxCandidates && err == nil {
 			return errFound
 		}
 		return err
@@ -49,10 +50,11 @@ func (m *image) eachTable(visit func(pclntab) error) error {
 	// instruction lengths and the size of a pointer.
 	tail := uint64(m.arch.quantum())<<48 | 8<<56
 	words := []uint64{tail | uint64(format116), tail | uint64(format118), tail | uint64(format120)}
-	if err := m.scan(notExecutable, words, look); err != nil || seen {
-		return err
+	err := m.scan(notExecutable, words, look)
+	if err == nil && !seen {
+		err = m.scan(executable, words, look) // some linkers put constants and code into one segment
 	}
-	return m.scan(executable, words, look) // some linkers put constants and code into one segment
+	return seen, err
 }
 
 // readTable reads the words behind the magic number; ok is false if they are

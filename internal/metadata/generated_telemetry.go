@@ -127,7 +127,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEtcdProgramMisses, err = builder.meter.Int64Counter(
 		"otelcol_receiver_etcd_program_misses",
-		metric.WithDescription("Times that the kernel did not run a program on one of its tracepoints, as it was in the same one on that CPU. At most so many of the syncs, connections and processes of etcd are not counted; requests always are. [Development]"),
+		metric.WithDescription("Times that the kernel did not run a program on one of its tracepoints because that program ran there already. So many syncs, connections and processes may be missing, of etcd at most; requests do not come from tracepoints. Where tracepoints are found by name, Linux counts it since 6.7. [Development]"),
 		metric.WithUnit("{miss}"),
 	)
 	errs = errors.Join(errs, err)

@@ -149,7 +149,7 @@ func AssertEqualReceiverEtcdEventsReceived(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverEtcdProgramMisses(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_etcd_program_misses",
-		Description: "Times that the kernel did not run a program on one of its tracepoints, as it was in the same one on that CPU. At most so many of the syncs, connections and processes of etcd are not counted; requests always are. [Development]",
+		Description: "Times that the kernel did not run a program on one of its tracepoints because that program ran there already. So many syncs, connections and processes may be missing, of etcd at most; requests do not come from tracepoints. Where tracepoints are found by name, Linux counts it since 6.7. [Development]",
 		Unit:        "{miss}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

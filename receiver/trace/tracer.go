@@ -216,7 +216,7 @@ func (t *tracer) tellLost() {
 func (t *tracer) tellMisses() {
 	now, err := t.programs.Misses()
 	if err != nil {
-		t.Logger.Warn("what the kernel has left out is not known", zap.Error(err))
+		t.Logger.Debug("what the kernel has left out is not known", zap.Error(err))
 		return
 	}
 	if n := int64(now - t.misses); n > 0 {

@@ -82,7 +82,7 @@ type tracing struct {
 	mu      sync.Mutex
 	records []record
 	lost    map[string]int64
-	misses  int // of programs on tracepoints
+	misses  int           // of programs on tracepoints
 	state   map[int]error // by PID; nil: it is traced
 	metrics pmetric.Metrics
 	stop    func()

@@ -72,6 +72,9 @@ func TestEveryRungOfTheLadderTracesAllThatIsAsked(t *testing.T) {
 		mountTracefs(t)
 		if is.withoutBTF {
 			mount(t, "none", "/sys/kernel/btf", "tmpfs", 0)
+			if is.perfBuffer {
+				t.Setenv("GOMAXPROCS", "1") // of etcd: bpf/reserve.h, what a preempted program has made
+			}
 		}
 		settings.PerfUprobes, settings.PerfBuffer = is.perfBuffer, is.perfBuffer
 		proveRung(t, &proven{Rung: name, BTF: !is.withoutBTF}, settings)
@@ -211,10 +214,11 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 	if p.followsSyncs(t) {
 		before = e.settled()
 	}
+	missed := e.tracing.Misses()
 	n := e.tracing.mixed(t, cluster, 4, 100, "")
 	if p.followsSyncs(t) {
 		after := e.settled()
-		countsAgree(t, after.since(before), e.tracing.Misses())
+		countsAgree(t, after.since(before), e.tracing.Misses()-missed)
 		for kind, name := range map[string]string{"wal": ".wal", "backend": "db"} {
 			waitFor(t, "a sync that names its file", func() bool {
 				return slices.ContainsFunc(e.syncs(kind), func(r record) bool { return strings.HasSuffix(r.text("file.name"), name) })
@@ -289,7 +293,7 @@ func proveMisses(t *testing.T, tr *tracing) {
 		return // others have programs too
 	}
 	waitFor(t, "what the kernel left out", func() bool { return tr.Misses() == misses(t) })
-	t.Logf("the kernel left out %d runs of programs on tracepoints", tr.Misses())
+	t.Logf("the kernel left out %d runs of programs on tracepoints, and so many were told", tr.Misses())
 }
 
 // misses is how often this kernel has not run a program on a tracepoint, because
@@ -359,7 +363,7 @@ func proveConnections(t *testing.T, tr *tracing, m *localcluster.Member, before 
 		time.Sleep(restful)
 		return older >= 2 && older == last
 	})
-	opened, closed, reset := count("opened", "client"), count("closed", "closed client"), count("closed", "reset client")
+	opened, closed, reset, missed := count("opened", "client"), count("closed", "closed client"), count("closed", "reset client"), tr.Misses()
 	const each = 20
 	for range each {
 		require.NoError(t, dialPlain(t, m).Close())
@@ -379,10 +383,11 @@ func proveConnections(t *testing.T, tr *tracing, m *localcluster.Member, before 
 		}
 	}()
 	waitFor(t, "all connections by how they ended", func() bool {
-		misses := float64(tr.Misses()) // mostly 0
-		about := func(is, wanted float64) bool { return math.Abs(is-wanted) <= misses }
-		return about(count("opened", "client"), opened+2*each+1) && about(count("closed", "closed client"), closed+each+1) &&
-			about(count("closed", "reset client"), reset+each) && about(count("count", "client"), older)
+		misses := float64(tr.Misses() - missed) // mostly 0
+		few := func(missing float64) bool { return 0 <= missing && missing <= misses }
+		return few(opened+2*each+1-count("opened", "client")) && few(reset+each-count("closed", "reset client")) &&
+			math.Abs(closed+each+1-count("closed", "closed client")) <= misses && // one whose reset was missed has closed
+			few(count("count", "client")-older)
 	})
 	before.put(t)
 	waitFor(t, "the process of a client that is older than the tracing", func() bool {
