@@ -256,11 +256,19 @@ func (tr *tracing) mixed(t *testing.T, cluster *localcluster.Cluster, clients, e
 	all.Wait()
 	requested := slices.Concat(asked...)
 	var told []string
+	var others []record
+	defer func() {
+		if t.Failed() {
+			t.Logf("asked %v,\ntold %v,\nof others %v,\nlost %v", requested, told, others, tr.Lost())
+		}
+	}()
 	waitFor(t, "as many records", func() bool {
-		told = nil
+		told, others = nil, nil
 		for _, r := range tr.Records() {
 			if ports[r.port()] {
 				told = append(told, identity(r.event, r.attrs))
+			} else {
+				others = append(others, r)
 			}
 		}
 		return len(told) >= len(requested)
