@@ -306,13 +306,11 @@ static __always_inline void on_served(long *missing, struct pt_regs *ctx)
 	if (b->layout == LAYOUT_STACK) {
 		__u64 arguments = GO_SP(ctx) + 8;
 		s.ctx = take_word(missing, arguments + 8);
-		if (!take(missing, stack, 24, arguments + 24))
-			return;
+		take(missing, stack, 24, arguments + 24);
 		info = stack[0];
 		s.wall = stack[1];
 		s.ext = stack[2];
-		if (!take(missing, stack, 32, arguments + 56))
-			return;
+		take(missing, stack, 32, arguments + 56);
 		s.request_type = stack[0];
 		s.request = stack[1];
 		s.response = stack[3];
@@ -334,8 +332,7 @@ static __always_inline void on_served(long *missing, struct pt_regs *ctx)
 		s.wall = GO_REG5(ctx);
 		s.ext = GO_REG6(ctx);
 #if defined(__TARGET_ARCH_x86)
-		if (!take(missing, stack, 32, GO_SP(ctx) + 8))
-			return;
+		take(missing, stack, 32, GO_SP(ctx) + 8);
 		s.request_type = stack[0];
 		s.request = stack[1];
 		s.response = stack[3];
@@ -345,8 +342,11 @@ static __always_inline void on_served(long *missing, struct pt_regs *ctx)
 		s.response = GO_REG11(ctx);
 #endif
 	}
+	if (*missing) { /* what it was given: nothing could be told of it, least of all whether it failed */
+		count_lost();
+		return;
+	}
 	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
-	count_missing(missing);
 	if (finish(&h, &s, b, p))
 		take_transaction(&h, &s, b);
 }

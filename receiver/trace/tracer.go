@@ -196,7 +196,7 @@ func (t *tracer) drain(now time.Time) {
 	}
 }
 
-// tellLost tells what the ring had no room for since it was last told.
+// tellLost tells what the programs could not since it was last told.
 func (t *tracer) tellLost() {
 	now := t.programs.Lost()
 	if n := int64(now - t.lost); n > 0 {
