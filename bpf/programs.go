@@ -353,8 +353,8 @@ func (p *Programs) Counters() (Counters, error) {
 }
 
 // Lost is how many records there was no room for since Load, and how many requests
-// could not be read at all. With a ring it costs
-// nothing to ask, with a perf buffer a system call.
+// could not be read at all. With a ring it costs nothing to ask, with a perf buffer a
+// system call.
 func (p *Programs) Lost() uint64 {
 	if p.lost == nil {
 		var n uint64
