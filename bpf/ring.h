@@ -41,8 +41,8 @@ static __always_inline void count(__u32 which)
 		__sync_fetch_and_add(n, 1); /* before 6.10 a program can be preempted here by another one */
 }
 
-/* Records for which there was no room, and requests whose arguments could not be read. Mapped into the reader, which looks at each drain: a system call for each CPU would
- * cost more than the drain. */
+/* Records for which there was no room, and requests whose arguments could not be read. Mapped into the reader, which looks at
+ * each drain: a system call for each CPU would cost more than the drain. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 #ifndef PERF_BUFFER /* Linux 5.5 */

@@ -255,9 +255,12 @@ func (tr *tracing) Lost() map[string]int64 {
 	return lost
 }
 
-// Misses is how often the kernel has not run a program on a tracepoint: so much may
-// be missing of syncs and connections.
+// Misses is how often a guest's kernel has not run a program on a tracepoint: so much
+// may be missing of syncs and connections. 0 on a host, where nothing may.
 func (tr *tracing) Misses() int {
+	if !guest.Inside() {
+		return 0
+	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return tr.misses
