@@ -50,7 +50,8 @@ struct binary {
 	__u16 fd_local, fd_remote; /* net.netFD */
 	__u8 layout;	    /* enum layout */
 	__u8 entry_wrapped; /* 1: what is applied is a struct whose first word is the entry, since 3.7 */
-	__u8 reserved[2];
+	__u8 status_checked; /* 1: the function that tells a failed request's error has a stack check */
+	__u8 reserved;
 };
 
 /* A kind of request, or of an operation in a transaction. */
@@ -64,11 +65,13 @@ struct operation {
 	__u16 value;	/* in the request: its length */
 	__u16 number;	/* in the request */
 	__u16 header, count, answer;   /* in the response */
-	__u8 reserved;
+	__u8 stream; /* enum stream; 0: a unary request */
 };
 
 struct operation_key {
-	__u64 type; /* of the request, or of what wraps the operation, as linked: a pointer type; 0: of those that have no other */
+	/* Addresses as linked: of the type of the request, or of what wraps the operation, a pointer type; of the probe of a
+	 * stream. 0: of those that have no other. */
+	__u64 type;
 	__u32 binary;
 	__u32 reserved;
 };

@@ -75,7 +75,7 @@ func telling(t *testing.T, o Options) *Programs {
 	defer func() { require.NoError(t, file.Close()) }()
 	exe, err := gobinary.Open(file)
 	require.NoError(t, err)
-	found, err := exe.Functions(func(name string) bool { return name == "github.com/etcdreceiver/etcdreceiver/bpf.tell" })
+	found, err := exe.Functions(func(name []byte) bool { return string(name) == "github.com/etcdreceiver/etcdreceiver/bpf.tell" })
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	at, err := exe.StackCheck(found[0])

@@ -25,7 +25,7 @@ const enum record_kind *tell_record_kind __attribute__((unused));
 const enum record_flags *tell_record_flags __attribute__((unused));
 const enum counter *tell_counter __attribute__((unused));
 const enum layout *tell_layout __attribute__((unused));
-const enum stream_type *tell_stream_type __attribute__((unused));
+const enum stream *tell_stream __attribute__((unused));
 
 /* The guard is found by BTF. What holds without it: a program with a tail call, be it one that is never made, keeps the
  * stack of the kernel. */
@@ -62,26 +62,16 @@ const volatile bool tail_call = false;
 
 /* etcd 3.5 and later */
 PROBE(unary_served, on_served(&missing, ctx))
-PROBE(unary_failed, on_failure(&missing, ctx, false, false))
-PROBE(unary_failed_checked, on_failure(&missing, ctx, true, false))
+PROBE(unary_failed, on_failure(&missing, ctx, false))
 PROBE(unary_context_error, on_context_error(&missing, ctx, false))
 /* etcd 3.4 */
 PROBE(old_begun, on_begun(&missing, ctx))
 PROBE(old_answered, on_answered(&missing, ctx))
-PROBE(old_failed, on_failure(&missing, ctx, false, true))
-PROBE(old_failed_checked, on_failure(&missing, ctx, true, true))
+PROBE(old_failed, on_failure(&missing, ctx, true))
 PROBE(old_context_error, on_context_error(&missing, ctx, true))
 /* all */
 PROBE(user_found, on_user(&missing, ctx))
-/* v3rpc.(*serverWatchStream).isWatchPermitted(wcr) */
-PROBE(watch_created, on_stream(&missing, ctx, STREAM_WATCH, 0, 1))
-PROBE(watch_canceled, on_watch_canceled(&missing, ctx))
-PROBE(watch_closed, on_watch_closed(&missing, ctx))
-/* etcdserver.(*EtcdServer).LeaseRenew(ctx, id): the id is the request */
-PROBE(lease_renewed, on_stream(&missing, ctx, STREAM_KEEPALIVE, 2, 3))
-/* v3rpc.(*maintenanceServer).Snapshot(sr, srv), v3rpc.(*kvServer).RangeStream(r, rs) */
-PROBE(snapshot_begun, on_stream(&missing, ctx, STREAM_SNAPSHOT, 3, 1))
-PROBE(range_stream_begun, on_stream(&missing, ctx, STREAM_RANGE, 3, 1))
+PROBE(stream_met, on_stream(&missing, ctx))
 PROBE(entry_applied, on_apply(&missing, ctx))
 PROBE(watchers_notified, on_notify(&missing, ctx))
 PROBE(lease_revoking, on_revoke(&missing, ctx))

@@ -85,7 +85,8 @@ type etcdBinary struct {
 	FdRemote         uint16
 	Layout           uint8
 	EntryWrapped     uint8
-	Reserved         [2]uint8
+	StatusChecked    uint8
+	Reserved         uint8
 	_                [4]byte
 }
 
@@ -202,7 +203,7 @@ type etcdOperation struct {
 	Header     uint16
 	Count      uint16
 	Answer     uint16
-	Reserved   uint8
+	Stream     uint8
 	_          [1]byte
 }
 
@@ -291,15 +292,15 @@ type etcdServed struct {
 	_           [6]byte
 }
 
-type etcdStreamType uint32
+type etcdStream uint32
 
 const (
-	etcdStreamTypeSTREAM_WATCH     etcdStreamType = 1
-	etcdStreamTypeSTREAM_KEEPALIVE etcdStreamType = 2
-	etcdStreamTypeSTREAM_SNAPSHOT  etcdStreamType = 3
-	etcdStreamTypeSTREAM_RANGE     etcdStreamType = 4
-	etcdStreamTypeSTREAM_CANCEL    etcdStreamType = 5
-	etcdStreamTypeSTREAM_CLOSE     etcdStreamType = 6
+	etcdStreamSTREAM_WATCH     etcdStream = 1
+	etcdStreamSTREAM_KEEPALIVE etcdStream = 2
+	etcdStreamSTREAM_SNAPSHOT  etcdStream = 3
+	etcdStreamSTREAM_RANGE     etcdStream = 4
+	etcdStreamSTREAM_CANCEL    etcdStream = 5
+	etcdStreamSTREAM_CLOSE     etcdStream = 6
 )
 
 type etcdUser struct {
@@ -341,26 +342,18 @@ const (
 	etcdMapWatchStreams         = "watch_streams"
 	etcdProgEntryApplied        = "entry_applied"
 	etcdProgHandshakeFailed     = "handshake_failed"
-	etcdProgLeaseRenewed        = "lease_renewed"
 	etcdProgLeaseRevoking       = "lease_revoking"
 	etcdProgOldAnswered         = "old_answered"
 	etcdProgOldBegun            = "old_begun"
 	etcdProgOldContextError     = "old_context_error"
 	etcdProgOldFailed           = "old_failed"
-	etcdProgOldFailedChecked    = "old_failed_checked"
-	etcdProgRangeStreamBegun    = "range_stream_begun"
-	etcdProgSnapshotBegun       = "snapshot_begun"
+	etcdProgStreamMet           = "stream_met"
 	etcdProgUnaryContextError   = "unary_context_error"
 	etcdProgUnaryFailed         = "unary_failed"
-	etcdProgUnaryFailedChecked  = "unary_failed_checked"
 	etcdProgUnaryServed         = "unary_served"
 	etcdProgUserFound           = "user_found"
-	etcdProgWatchCanceled       = "watch_canceled"
-	etcdProgWatchClosed         = "watch_closed"
-	etcdProgWatchCreated        = "watch_created"
 	etcdProgWatchersNotified    = "watchers_notified"
 	etcdVarBounds               = "bounds"
-	etcdVarReadsLeave           = "reads_leave"
 	etcdVarSampleBelow          = "sample_below"
 	etcdVarSlowRequest          = "slow_request"
 	etcdVarTailCall             = "tail_call"
@@ -376,7 +369,7 @@ const (
 	etcdVarTellRecordFlags      = "tell_record_flags"
 	etcdVarTellRecordKind       = "tell_record_kind"
 	etcdVarTellRequest          = "tell_request"
-	etcdVarTellStreamType       = "tell_stream_type"
+	etcdVarTellStream           = "tell_stream"
 )
 
 // loadEtcd returns the embedded CollectionSpec for etcd.
@@ -421,26 +414,19 @@ type etcdSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdProgramSpecs struct {
-	EntryApplied       *ebpf.ProgramSpec `ebpf:"entry_applied"`
-	HandshakeFailed    *ebpf.ProgramSpec `ebpf:"handshake_failed"`
-	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
-	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
-	OldAnswered        *ebpf.ProgramSpec `ebpf:"old_answered"`
-	OldBegun           *ebpf.ProgramSpec `ebpf:"old_begun"`
-	OldContextError    *ebpf.ProgramSpec `ebpf:"old_context_error"`
-	OldFailed          *ebpf.ProgramSpec `ebpf:"old_failed"`
-	OldFailedChecked   *ebpf.ProgramSpec `ebpf:"old_failed_checked"`
-	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
-	SnapshotBegun      *ebpf.ProgramSpec `ebpf:"snapshot_begun"`
-	UnaryContextError  *ebpf.ProgramSpec `ebpf:"unary_context_error"`
-	UnaryFailed        *ebpf.ProgramSpec `ebpf:"unary_failed"`
-	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
-	UnaryServed        *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UserFound          *ebpf.ProgramSpec `ebpf:"user_found"`
-	WatchCanceled      *ebpf.ProgramSpec `ebpf:"watch_canceled"`
-	WatchClosed        *ebpf.ProgramSpec `ebpf:"watch_closed"`
-	WatchCreated       *ebpf.ProgramSpec `ebpf:"watch_created"`
-	WatchersNotified   *ebpf.ProgramSpec `ebpf:"watchers_notified"`
+	EntryApplied      *ebpf.ProgramSpec `ebpf:"entry_applied"`
+	HandshakeFailed   *ebpf.ProgramSpec `ebpf:"handshake_failed"`
+	LeaseRevoking     *ebpf.ProgramSpec `ebpf:"lease_revoking"`
+	OldAnswered       *ebpf.ProgramSpec `ebpf:"old_answered"`
+	OldBegun          *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldContextError   *ebpf.ProgramSpec `ebpf:"old_context_error"`
+	OldFailed         *ebpf.ProgramSpec `ebpf:"old_failed"`
+	StreamMet         *ebpf.ProgramSpec `ebpf:"stream_met"`
+	UnaryContextError *ebpf.ProgramSpec `ebpf:"unary_context_error"`
+	UnaryFailed       *ebpf.ProgramSpec `ebpf:"unary_failed"`
+	UnaryServed       *ebpf.ProgramSpec `ebpf:"unary_served"`
+	UserFound         *ebpf.ProgramSpec `ebpf:"user_found"`
+	WatchersNotified  *ebpf.ProgramSpec `ebpf:"watchers_notified"`
 }
 
 // etcdMapSpecs contains maps before they are loaded into the kernel.
@@ -466,7 +452,6 @@ type etcdMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdVariableSpecs struct {
 	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
-	ReadsLeave           *ebpf.VariableSpec `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
 	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
 	TailCall             *ebpf.VariableSpec `ebpf:"tail_call"`
@@ -482,7 +467,7 @@ type etcdVariableSpecs struct {
 	TellRecordFlags      *ebpf.VariableSpec `ebpf:"tell_record_flags"`
 	TellRecordKind       *ebpf.VariableSpec `ebpf:"tell_record_kind"`
 	TellRequest          *ebpf.VariableSpec `ebpf:"tell_request"`
-	TellStreamType       *ebpf.VariableSpec `ebpf:"tell_stream_type"`
+	TellStream           *ebpf.VariableSpec `ebpf:"tell_stream"`
 }
 
 // etcdObjects contains all objects after they have been loaded into the kernel.
@@ -541,7 +526,6 @@ func (m *etcdMaps) Close() error {
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdVariables struct {
 	Bounds               *ebpf.Variable `ebpf:"bounds"`
-	ReadsLeave           *ebpf.Variable `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
 	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
 	TailCall             *ebpf.Variable `ebpf:"tail_call"`
@@ -557,56 +541,42 @@ type etcdVariables struct {
 	TellRecordFlags      *ebpf.Variable `ebpf:"tell_record_flags"`
 	TellRecordKind       *ebpf.Variable `ebpf:"tell_record_kind"`
 	TellRequest          *ebpf.Variable `ebpf:"tell_request"`
-	TellStreamType       *ebpf.Variable `ebpf:"tell_stream_type"`
+	TellStream           *ebpf.Variable `ebpf:"tell_stream"`
 }
 
 // etcdPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdPrograms struct {
-	EntryApplied       *ebpf.Program `ebpf:"entry_applied"`
-	HandshakeFailed    *ebpf.Program `ebpf:"handshake_failed"`
-	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
-	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
-	OldAnswered        *ebpf.Program `ebpf:"old_answered"`
-	OldBegun           *ebpf.Program `ebpf:"old_begun"`
-	OldContextError    *ebpf.Program `ebpf:"old_context_error"`
-	OldFailed          *ebpf.Program `ebpf:"old_failed"`
-	OldFailedChecked   *ebpf.Program `ebpf:"old_failed_checked"`
-	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
-	SnapshotBegun      *ebpf.Program `ebpf:"snapshot_begun"`
-	UnaryContextError  *ebpf.Program `ebpf:"unary_context_error"`
-	UnaryFailed        *ebpf.Program `ebpf:"unary_failed"`
-	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
-	UnaryServed        *ebpf.Program `ebpf:"unary_served"`
-	UserFound          *ebpf.Program `ebpf:"user_found"`
-	WatchCanceled      *ebpf.Program `ebpf:"watch_canceled"`
-	WatchClosed        *ebpf.Program `ebpf:"watch_closed"`
-	WatchCreated       *ebpf.Program `ebpf:"watch_created"`
-	WatchersNotified   *ebpf.Program `ebpf:"watchers_notified"`
+	EntryApplied      *ebpf.Program `ebpf:"entry_applied"`
+	HandshakeFailed   *ebpf.Program `ebpf:"handshake_failed"`
+	LeaseRevoking     *ebpf.Program `ebpf:"lease_revoking"`
+	OldAnswered       *ebpf.Program `ebpf:"old_answered"`
+	OldBegun          *ebpf.Program `ebpf:"old_begun"`
+	OldContextError   *ebpf.Program `ebpf:"old_context_error"`
+	OldFailed         *ebpf.Program `ebpf:"old_failed"`
+	StreamMet         *ebpf.Program `ebpf:"stream_met"`
+	UnaryContextError *ebpf.Program `ebpf:"unary_context_error"`
+	UnaryFailed       *ebpf.Program `ebpf:"unary_failed"`
+	UnaryServed       *ebpf.Program `ebpf:"unary_served"`
+	UserFound         *ebpf.Program `ebpf:"user_found"`
+	WatchersNotified  *ebpf.Program `ebpf:"watchers_notified"`
 }
 
 func (p *etcdPrograms) Close() error {
 	return _EtcdClose(
 		p.EntryApplied,
 		p.HandshakeFailed,
-		p.LeaseRenewed,
 		p.LeaseRevoking,
 		p.OldAnswered,
 		p.OldBegun,
 		p.OldContextError,
 		p.OldFailed,
-		p.OldFailedChecked,
-		p.RangeStreamBegun,
-		p.SnapshotBegun,
+		p.StreamMet,
 		p.UnaryContextError,
 		p.UnaryFailed,
-		p.UnaryFailedChecked,
 		p.UnaryServed,
 		p.UserFound,
-		p.WatchCanceled,
-		p.WatchClosed,
-		p.WatchCreated,
 		p.WatchersNotified,
 	)
 }

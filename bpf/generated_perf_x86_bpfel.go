@@ -62,7 +62,8 @@ type perfBinary struct {
 	FdRemote         uint16
 	Layout           uint8
 	EntryWrapped     uint8
-	Reserved         [2]uint8
+	StatusChecked    uint8
+	Reserved         uint8
 	_                [4]byte
 }
 
@@ -106,7 +107,7 @@ type perfOperation struct {
 	Header     uint16
 	Count      uint16
 	Answer     uint16
-	Reserved   uint8
+	Stream     uint8
 	_          [1]byte
 }
 
@@ -188,26 +189,18 @@ const (
 	perfMapWatchStreams         = "watch_streams"
 	perfProgEntryApplied        = "entry_applied"
 	perfProgHandshakeFailed     = "handshake_failed"
-	perfProgLeaseRenewed        = "lease_renewed"
 	perfProgLeaseRevoking       = "lease_revoking"
 	perfProgOldAnswered         = "old_answered"
 	perfProgOldBegun            = "old_begun"
 	perfProgOldContextError     = "old_context_error"
 	perfProgOldFailed           = "old_failed"
-	perfProgOldFailedChecked    = "old_failed_checked"
-	perfProgRangeStreamBegun    = "range_stream_begun"
-	perfProgSnapshotBegun       = "snapshot_begun"
+	perfProgStreamMet           = "stream_met"
 	perfProgUnaryContextError   = "unary_context_error"
 	perfProgUnaryFailed         = "unary_failed"
-	perfProgUnaryFailedChecked  = "unary_failed_checked"
 	perfProgUnaryServed         = "unary_served"
 	perfProgUserFound           = "user_found"
-	perfProgWatchCanceled       = "watch_canceled"
-	perfProgWatchClosed         = "watch_closed"
-	perfProgWatchCreated        = "watch_created"
 	perfProgWatchersNotified    = "watchers_notified"
 	perfVarBounds               = "bounds"
-	perfVarReadsLeave           = "reads_leave"
 	perfVarSampleBelow          = "sample_below"
 	perfVarSlowRequest          = "slow_request"
 	perfVarTailCall             = "tail_call"
@@ -223,7 +216,7 @@ const (
 	perfVarTellRecordFlags      = "tell_record_flags"
 	perfVarTellRecordKind       = "tell_record_kind"
 	perfVarTellRequest          = "tell_request"
-	perfVarTellStreamType       = "tell_stream_type"
+	perfVarTellStream           = "tell_stream"
 )
 
 // loadPerf returns the embedded CollectionSpec for perf.
@@ -268,26 +261,19 @@ type perfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type perfProgramSpecs struct {
-	EntryApplied       *ebpf.ProgramSpec `ebpf:"entry_applied"`
-	HandshakeFailed    *ebpf.ProgramSpec `ebpf:"handshake_failed"`
-	LeaseRenewed       *ebpf.ProgramSpec `ebpf:"lease_renewed"`
-	LeaseRevoking      *ebpf.ProgramSpec `ebpf:"lease_revoking"`
-	OldAnswered        *ebpf.ProgramSpec `ebpf:"old_answered"`
-	OldBegun           *ebpf.ProgramSpec `ebpf:"old_begun"`
-	OldContextError    *ebpf.ProgramSpec `ebpf:"old_context_error"`
-	OldFailed          *ebpf.ProgramSpec `ebpf:"old_failed"`
-	OldFailedChecked   *ebpf.ProgramSpec `ebpf:"old_failed_checked"`
-	RangeStreamBegun   *ebpf.ProgramSpec `ebpf:"range_stream_begun"`
-	SnapshotBegun      *ebpf.ProgramSpec `ebpf:"snapshot_begun"`
-	UnaryContextError  *ebpf.ProgramSpec `ebpf:"unary_context_error"`
-	UnaryFailed        *ebpf.ProgramSpec `ebpf:"unary_failed"`
-	UnaryFailedChecked *ebpf.ProgramSpec `ebpf:"unary_failed_checked"`
-	UnaryServed        *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UserFound          *ebpf.ProgramSpec `ebpf:"user_found"`
-	WatchCanceled      *ebpf.ProgramSpec `ebpf:"watch_canceled"`
-	WatchClosed        *ebpf.ProgramSpec `ebpf:"watch_closed"`
-	WatchCreated       *ebpf.ProgramSpec `ebpf:"watch_created"`
-	WatchersNotified   *ebpf.ProgramSpec `ebpf:"watchers_notified"`
+	EntryApplied      *ebpf.ProgramSpec `ebpf:"entry_applied"`
+	HandshakeFailed   *ebpf.ProgramSpec `ebpf:"handshake_failed"`
+	LeaseRevoking     *ebpf.ProgramSpec `ebpf:"lease_revoking"`
+	OldAnswered       *ebpf.ProgramSpec `ebpf:"old_answered"`
+	OldBegun          *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldContextError   *ebpf.ProgramSpec `ebpf:"old_context_error"`
+	OldFailed         *ebpf.ProgramSpec `ebpf:"old_failed"`
+	StreamMet         *ebpf.ProgramSpec `ebpf:"stream_met"`
+	UnaryContextError *ebpf.ProgramSpec `ebpf:"unary_context_error"`
+	UnaryFailed       *ebpf.ProgramSpec `ebpf:"unary_failed"`
+	UnaryServed       *ebpf.ProgramSpec `ebpf:"unary_served"`
+	UserFound         *ebpf.ProgramSpec `ebpf:"user_found"`
+	WatchersNotified  *ebpf.ProgramSpec `ebpf:"watchers_notified"`
 }
 
 // perfMapSpecs contains maps before they are loaded into the kernel.
@@ -315,7 +301,6 @@ type perfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type perfVariableSpecs struct {
 	Bounds               *ebpf.VariableSpec `ebpf:"bounds"`
-	ReadsLeave           *ebpf.VariableSpec `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.VariableSpec `ebpf:"sample_below"`
 	SlowRequest          *ebpf.VariableSpec `ebpf:"slow_request"`
 	TailCall             *ebpf.VariableSpec `ebpf:"tail_call"`
@@ -331,7 +316,7 @@ type perfVariableSpecs struct {
 	TellRecordFlags      *ebpf.VariableSpec `ebpf:"tell_record_flags"`
 	TellRecordKind       *ebpf.VariableSpec `ebpf:"tell_record_kind"`
 	TellRequest          *ebpf.VariableSpec `ebpf:"tell_request"`
-	TellStreamType       *ebpf.VariableSpec `ebpf:"tell_stream_type"`
+	TellStream           *ebpf.VariableSpec `ebpf:"tell_stream"`
 }
 
 // perfObjects contains all objects after they have been loaded into the kernel.
@@ -394,7 +379,6 @@ func (m *perfMaps) Close() error {
 // It can be passed to loadPerfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type perfVariables struct {
 	Bounds               *ebpf.Variable `ebpf:"bounds"`
-	ReadsLeave           *ebpf.Variable `ebpf:"reads_leave"`
 	SampleBelow          *ebpf.Variable `ebpf:"sample_below"`
 	SlowRequest          *ebpf.Variable `ebpf:"slow_request"`
 	TailCall             *ebpf.Variable `ebpf:"tail_call"`
@@ -410,56 +394,42 @@ type perfVariables struct {
 	TellRecordFlags      *ebpf.Variable `ebpf:"tell_record_flags"`
 	TellRecordKind       *ebpf.Variable `ebpf:"tell_record_kind"`
 	TellRequest          *ebpf.Variable `ebpf:"tell_request"`
-	TellStreamType       *ebpf.Variable `ebpf:"tell_stream_type"`
+	TellStream           *ebpf.Variable `ebpf:"tell_stream"`
 }
 
 // perfPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadPerfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type perfPrograms struct {
-	EntryApplied       *ebpf.Program `ebpf:"entry_applied"`
-	HandshakeFailed    *ebpf.Program `ebpf:"handshake_failed"`
-	LeaseRenewed       *ebpf.Program `ebpf:"lease_renewed"`
-	LeaseRevoking      *ebpf.Program `ebpf:"lease_revoking"`
-	OldAnswered        *ebpf.Program `ebpf:"old_answered"`
-	OldBegun           *ebpf.Program `ebpf:"old_begun"`
-	OldContextError    *ebpf.Program `ebpf:"old_context_error"`
-	OldFailed          *ebpf.Program `ebpf:"old_failed"`
-	OldFailedChecked   *ebpf.Program `ebpf:"old_failed_checked"`
-	RangeStreamBegun   *ebpf.Program `ebpf:"range_stream_begun"`
-	SnapshotBegun      *ebpf.Program `ebpf:"snapshot_begun"`
-	UnaryContextError  *ebpf.Program `ebpf:"unary_context_error"`
-	UnaryFailed        *ebpf.Program `ebpf:"unary_failed"`
-	UnaryFailedChecked *ebpf.Program `ebpf:"unary_failed_checked"`
-	UnaryServed        *ebpf.Program `ebpf:"unary_served"`
-	UserFound          *ebpf.Program `ebpf:"user_found"`
-	WatchCanceled      *ebpf.Program `ebpf:"watch_canceled"`
-	WatchClosed        *ebpf.Program `ebpf:"watch_closed"`
-	WatchCreated       *ebpf.Program `ebpf:"watch_created"`
-	WatchersNotified   *ebpf.Program `ebpf:"watchers_notified"`
+	EntryApplied      *ebpf.Program `ebpf:"entry_applied"`
+	HandshakeFailed   *ebpf.Program `ebpf:"handshake_failed"`
+	LeaseRevoking     *ebpf.Program `ebpf:"lease_revoking"`
+	OldAnswered       *ebpf.Program `ebpf:"old_answered"`
+	OldBegun          *ebpf.Program `ebpf:"old_begun"`
+	OldContextError   *ebpf.Program `ebpf:"old_context_error"`
+	OldFailed         *ebpf.Program `ebpf:"old_failed"`
+	StreamMet         *ebpf.Program `ebpf:"stream_met"`
+	UnaryContextError *ebpf.Program `ebpf:"unary_context_error"`
+	UnaryFailed       *ebpf.Program `ebpf:"unary_failed"`
+	UnaryServed       *ebpf.Program `ebpf:"unary_served"`
+	UserFound         *ebpf.Program `ebpf:"user_found"`
+	WatchersNotified  *ebpf.Program `ebpf:"watchers_notified"`
 }
 
 func (p *perfPrograms) Close() error {
 	return _PerfClose(
 		p.EntryApplied,
 		p.HandshakeFailed,
-		p.LeaseRenewed,
 		p.LeaseRevoking,
 		p.OldAnswered,
 		p.OldBegun,
 		p.OldContextError,
 		p.OldFailed,
-		p.OldFailedChecked,
-		p.RangeStreamBegun,
-		p.SnapshotBegun,
+		p.StreamMet,
 		p.UnaryContextError,
 		p.UnaryFailed,
-		p.UnaryFailedChecked,
 		p.UnaryServed,
 		p.UserFound,
-		p.WatchCanceled,
-		p.WatchClosed,
-		p.WatchCreated,
 		p.WatchersNotified,
 	)
 }

@@ -31,6 +31,7 @@ struct go_string { /* and the first two words of a slice */
 #define GO_SP(ctx) STOPPED(ctx, sp)
 
 #if defined(__TARGET_ARCH_x86)
+#define GO_PC(ctx) STOPPED(ctx, ip) /* where the probe is: arch/x86/kernel/uprobes.c and kernel/events/uprobes.c set it back */
 /* The integer registers of ABIInternal, in their order. */
 #define GO_REG0(ctx) STOPPED(ctx, ax)
 #define GO_REG1(ctx) STOPPED(ctx, bx)
@@ -45,6 +46,7 @@ struct go_string { /* and the first two words of a slice */
 /* At the JBE of the stack check: below or equal. The jump will be taken, and the function will run once more. */
 #define STACK_WILL_GROW(ctx) (STOPPED(ctx, flags) & 0x41)
 #else
+#define GO_PC(ctx) STOPPED(ctx, pc)
 #define GO_REG0(ctx) STOPPED(ctx, regs[0])
 #define GO_REG1(ctx) STOPPED(ctx, regs[1])
 #define GO_REG2(ctx) STOPPED(ctx, regs[2])

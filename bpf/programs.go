@@ -26,7 +26,6 @@ type Options struct {
 	RingBytes   int           // size of the ring, or of those of all CPUs: a power of two, a multiple of the page size
 	SlowRequest time.Duration // a request that takes as long always leaves; 0: none does for that
 	Sample      float64       // which part of the requests leaves that need not
-	Reads       bool          // requests that only read may leave too, by Operation.Emit
 
 	// These are for tests. Probes are put in as on kernels before 6.6, records are read
 	// as on those before 5.8.
@@ -36,7 +35,7 @@ type Options struct {
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
 	spec    *ebpf.CollectionSpec
-	loaded  *ebpf.Collection // programs, and a map, that not every etcd needs once one was met that does
+	loaded  *ebpf.Collection // of the programs those that were needed until now: forAll, loadFor
 	types   *btf.Cache       // of the kernel
 	records buffer
 	lost    *ebpf.Memory // nil: it is asked for
@@ -78,7 +77,6 @@ func Load(o Options) (*Programs, error) {
 	}
 	if err := setAll(spec, map[string]any{
 		etcdVarSlowRequest: slow,
-		etcdVarReadsLeave:  o.Reads,
 		etcdVarSampleBelow: uint32(min(max(o.Sample, 0), 1) * math.MaxUint32),
 	}); err != nil {
 		return nil, errors.Join(err, p.pids.Close())
@@ -88,7 +86,7 @@ func Load(o Options) (*Programs, error) {
 			program.AttachType = ebpf.AttachNone
 		}
 	}
-	if p.loaded, err = p.load(nil, func(name string) bool { return !byVersion(name) }); err != nil {
+	if p.loaded, err = p.load(nil, forAll); err != nil {
 		return nil, errors.Join(err, p.pids.Close())
 	}
 	if records := p.loaded.Maps[etcdMapRecords]; p.perf {
@@ -103,10 +101,11 @@ func Load(o Options) (*Programs, error) {
 	return p, nil
 }
 
-// byVersion tells whether a program is only for some versions of etcd: those of 3.4,
-// and those of later ones.
-func byVersion(program string) bool {
-	return strings.HasPrefix(program, "old_") || strings.HasPrefix(program, "unary_")
+// forAll tells whether a program is of use for every etcd. These are loaded at once, so
+// that a kernel which takes none says so before an etcd is met; each of the others when
+// it is needed, which for one etcd are less than half.
+func forAll(program string) bool {
+	return program == etcdProgStreamMet || program == etcdProgHandshakeFailed
 }
 
 // load puts some programs into the kernel. They use the maps of shared, but constants
@@ -187,7 +186,7 @@ func (p *Programs) program(name Program) (*ebpf.Program, error) {
 func (p *Programs) loadFor(probes []Probe) error {
 	missing := map[string]bool{}
 	for _, probe := range probes {
-		if name := string(probe.Program); byVersion(name) && p.loaded.Programs[name] == nil {
+		if name := string(probe.Program); p.loaded.Programs[name] == nil {
 			missing[name] = true
 		}
 	}

@@ -27,8 +27,7 @@ struct served {
 };
 
 const volatile __u64 slow_request = 100000000; /* ns */
-const volatile bool reads_leave = true;	       /* all of them */
-const volatile __u32 sample_below = 0;	       /* of 2^32: a fast read leaves if its random number is below */
+const volatile __u32 sample_below = 0; /* of 2^32: a fast read leaves if its random number is below */
 
 /* The user of the request that this goroutine is at, or was at: one that did not leave has left it here. */
 struct goroutine {
@@ -240,6 +239,14 @@ static __noinline void emit(const struct header *h, const struct served *s, cons
 	count_missing(&missing);
 }
 
+/* 1 of 0, 0 of all else, in a way that neither the compiler nor the verifier sees through. */
+static __always_inline __u64 is_zero(__u64 n)
+{
+	__u64 set = n | -n;
+	asm volatile("%0 >>= 63" : "+r"(set));
+	return set ^ 1;
+}
+
 /* Decides whether a request leaves. First what costs least: most requests are reads that do not. Gives whether it is a
  * transaction whose operations must follow; not from here, as calls within calls share 512 bytes of stack. */
 static __noinline bool finish(const struct header *head, struct served *s, const struct binary *b, const struct process *p)
@@ -256,27 +263,25 @@ static __noinline bool finish(const struct header *head, struct served *s, const
 	}
 	__u64 began = s->wall ? s->ext + p->start_nano : s->ext;
 	s->began = began;
-	bool leaves = op->emit || !p->checked;
-	if (!s->response) {
-		s->flags |= REQUEST_FAILED;
-		leaves = true;
-	}
+	/* Without a branch, after which the verifier would go through all that follows once with a response and once without. */
+	__u64 failed = is_zero(s->response), leaves = failed | op->emit | !p->checked;
+	s->flags |= failed * REQUEST_FAILED;
 	if ((!s->wall || p->start_nano) && h.ktime >= began) {
-		if (s->response && p->checked)
+		if (!failed && p->checked)
 			distribute(h.tgid, RECORD_REQUEST, op->code, h.ktime - began);
 		if (h.ktime - began >= slow_request) {
 			s->flags |= REQUEST_SLOW;
-			leaves = true;
+			leaves = 1;
 		}
 	}
 	if (!leaves && sample_below && bpf_get_prandom_u32() < sample_below) {
 		s->flags |= REQUEST_SAMPLED;
-		leaves = true;
+		leaves = 1;
 	}
 	if (!leaves)
 		return false;
 	emit(&h, s, op, b, p);
-	return op->txn && s->response; /* what has failed has done nothing */
+	return op->txn & !is_zero(s->response); /* what has failed has done nothing */
 }
 
 static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *h, struct process **p, struct binary **b)
@@ -407,15 +412,15 @@ static __always_inline void fail(long *missing, const struct header *h, __u32 co
 }
 
 /* internal/status.(*Error).GRPCStatus(): gRPC asks a failed request's error for its code, after it was served, and
- * interceptors may have asked before. A small function without a stack check: stepped over, but only for failures. old:
- * of etcd 3.4, where it is the end of the request too. */
-static __always_inline void on_failure(long *missing, struct pt_regs *ctx, bool check, bool old)
+ * interceptors may have asked before. In most builds it is a small function without a stack check: stepped over, but only for
+ * failures. old: of etcd 3.4, where it is the end of the request too. */
+static __always_inline void on_failure(long *missing, struct pt_regs *ctx, bool old)
 {
 	struct go_string message = {};
 	struct process *p;
 	struct binary *b;
 	struct header h;
-	if ((check && STACK_WILL_GROW(ctx)) || !find(ctx, RECORD_FAILURE, &h, &p, &b) || b->status_code == NONE)
+	if (!find(ctx, RECORD_FAILURE, &h, &p, &b) || b->status_code == NONE || (b->status_checked && STACK_WILL_GROW(ctx)))
 		return;
 	__u64 status = argument(missing, ctx, b, 0);
 	for (int i = 0; i < 3 && i < b->status_depth; i++)

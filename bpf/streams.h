@@ -7,8 +7,8 @@
 
 #include "requests.h"
 
-/* Streams have no request type in a register: user space puts their operations under these. */
-enum stream_type { STREAM_WATCH = 1, STREAM_KEEPALIVE, STREAM_SNAPSHOT, STREAM_RANGE, STREAM_CANCEL, STREAM_CLOSE };
+/* What begins or ends where a probe of a stream is: struct operation.stream. */
+enum stream { STREAM_WATCH = 1, STREAM_KEEPALIVE, STREAM_SNAPSHOT, STREAM_RANGE, STREAM_CANCEL, STREAM_CLOSE };
 
 /* A stream of watches, which etcd knows by its mvcc.watchStream. One goroutine reads it from its first watch on, so what
  * was noted of its user stays true. */
@@ -42,86 +42,62 @@ static __always_inline __u64 follow_watches(long *missing, const struct header *
 	return ~0ULL;
 }
 
-static __always_inline struct operation *find_stream(struct pt_regs *ctx, enum stream_type type, struct header *h, struct process **p, struct binary **b)
-{
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_STREAM, h, p, b))
-		return NULL;
-	struct operation_key key = {.type = type, .binary = (*p)->binary};
-	return bpf_map_lookup_elem(&operations, &key);
-}
-
-static __always_inline void tell_stream(const struct header *h, struct served *s, enum stream_type type, const struct operation *op, const struct binary *b, const struct process *p)
-{
-	s->ext = h->ktime;
-	s->flags = REQUEST_BY_KTIME;
-	if (p->checked)
-		distribute(h->tgid, RECORD_STREAM, op->code, 0);
-	/* The first half is known when this is loaded: what cannot be is not verified, which takes most of the time. */
-	if ((reads_leave || type == STREAM_SNAPSHOT) && op->emit)
-		emit(h, s, op, b, p);
-}
-
 /* While auth is on, etcd asks who wants a copy of the database in the call before: what was noted then is this user. That lies
  * microseconds back, ns, but on a busy host a thread may have to wait in between. Nobody else's can be noted: without a user
  * there is no copy. */
 #define ASKED_BEFORE 1000000000
 
-/* parent_at, request_at: which arguments lead to the context, and are the request. */
-static __always_inline void on_stream(long *missing, struct pt_regs *ctx, enum stream_type type, int parent_at, int request_at)
+/* One program for all of them, because what a record takes is verified once for each program that makes one. */
+static __always_inline void on_stream(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
 	struct header h;
-	struct operation *op = find_stream(ctx, type, &h, &p, &b);
+	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_STREAM, &h, &p, &b))
+		return;
+	struct operation_key key = {.type = GO_PC(ctx) - p->bias, .binary = p->binary};
+	struct operation *op = bpf_map_lookup_elem(&operations, &key);
 	if (!op)
 		return;
-	__u64 parent = argument(missing, ctx, b, parent_at), request = argument(missing, ctx, b, request_at);
-	struct served s = {.ctx = parent, .request = request, .number = UNKNOWN, .began = ~0ULL};
-	if (type == STREAM_WATCH) {
-		s.ctx = b->watch_stream == NONE ? 0 : take_word(missing, parent + b->watch_stream + 8);
-		s.began = follow_watches(missing, &h, b, parent, s.ctx);
-	} else if (type == STREAM_KEEPALIVE) {
-		s.number = request;
-		s.request = 0;
-	} else if (type == STREAM_SNAPSHOT) {
-		s.began = h.ktime - ASKED_BEFORE;
+	__u64 first = argument(missing, ctx, b, 0), second = argument(missing, ctx, b, 1);
+	struct served s = {.ext = h.ktime, .began = ~0ULL, .number = UNKNOWN, .flags = REQUEST_BY_KTIME};
+	if (op->stream == STREAM_WATCH) { /* v3rpc.(*serverWatchStream).isWatchPermitted(wcr) */
+		s.request = second;
+		s.ctx = b->watch_stream == NONE ? 0 : take_word(missing, first + b->watch_stream + 8);
+		s.began = follow_watches(missing, &h, b, first, s.ctx);
+	} else if (op->stream == STREAM_KEEPALIVE) { /* etcdserver.(*EtcdServer).LeaseRenew(ctx, id): the id is the request */
+		s.ctx = argument(missing, ctx, b, 2);
+		s.number = argument(missing, ctx, b, 3);
+	} else if (op->stream == STREAM_SNAPSHOT || op->stream == STREAM_RANGE) {
+		/* v3rpc.(*maintenanceServer).Snapshot(sr, srv), v3rpc.(*kvServer).RangeStream(r, rs) */
+		s.ctx = argument(missing, ctx, b, 3);
+		s.request = second;
+		if (op->stream == STREAM_SNAPSHOT)
+			s.began = h.ktime - ASKED_BEFORE;
+	} else {
+		struct watch_stream_key of = {.watchers = first, .tgid = h.tgid};
+		struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &of);
+		if (op->stream == STREAM_CANCEL) {
+			/* mvcc.(*watchStream).Cancel(id): the client wants no more of one watch. What etcd ends by itself does not
+			 * come here. */
+			s.number = second;
+			if (w) {
+				s.ctx = w->ctx;
+				s.began = w->began;
+			}
+		} else {
+			/* mvcc.(*watchStream).Close(): the stream has ended, on another goroutine than the one that read it. The
+			 * number is how long it lasted. */
+			if (!w)
+				return; /* a stream without watches, or older than the probes */
+			s.ctx = w->ctx;
+			s.number = h.ktime - w->began;
+			bpf_map_delete_elem(&watch_streams, &of);
+		}
 	}
 	count_missing(missing);
-	tell_stream(&h, &s, type, op, b, p);
-}
-
-/* mvcc.(*watchStream).Cancel(id): the client wants no more of one watch. What etcd ends by itself does not come here. */
-static __always_inline void on_watch_canceled(long *missing, struct pt_regs *ctx)
-{
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	struct operation *op = find_stream(ctx, STREAM_CANCEL, &h, &p, &b);
-	if (!op)
-		return;
-	struct watch_stream_key key = {.watchers = argument(missing, ctx, b, 0), .tgid = h.tgid};
-	struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &key);
-	struct served s = {.ctx = w ? w->ctx : 0, .number = argument(missing, ctx, b, 1), .began = w ? w->began : ~0ULL};
-	count_missing(missing);
-	tell_stream(&h, &s, STREAM_CANCEL, op, b, p);
-}
-
-/* mvcc.(*watchStream).Close(): the stream has ended, on another goroutine than the one that read it. The number is how
- * long it lasted. */
-static __always_inline void on_watch_closed(long *missing, struct pt_regs *ctx)
-{
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	struct operation *op = find_stream(ctx, STREAM_CLOSE, &h, &p, &b);
-	if (!op)
-		return;
-	struct watch_stream_key key = {.watchers = argument(missing, ctx, b, 0), .tgid = h.tgid};
-	struct watch_stream *w = bpf_map_lookup_elem(&watch_streams, &key);
-	count_missing(missing);
-	if (!w)
-		return; /* a stream without watches, or older than the probes */
-	struct served s = {.ctx = w->ctx, .number = h.ktime - w->began, .began = ~0ULL};
-	bpf_map_delete_elem(&watch_streams, &key);
-	tell_stream(&h, &s, STREAM_CLOSE, op, b, p);
+	if (p->checked)
+		distribute(h.tgid, RECORD_STREAM, op->code, 0);
+	if (op->emit)
+		emit(&h, &s, op, b, p);
 }

@@ -23,14 +23,14 @@ const (
 	LayoutStack = uint8(etcdLayoutLAYOUT_STACK)
 )
 
-// The types under which the operations of streams are.
+// What begins or ends where the probe of a stream is: Operation.Stream.
 const (
-	StreamWatch     = uint64(etcdStreamTypeSTREAM_WATCH)
-	StreamKeepAlive = uint64(etcdStreamTypeSTREAM_KEEPALIVE)
-	StreamSnapshot  = uint64(etcdStreamTypeSTREAM_SNAPSHOT)
-	StreamRange     = uint64(etcdStreamTypeSTREAM_RANGE)
-	StreamCancel    = uint64(etcdStreamTypeSTREAM_CANCEL)
-	StreamClose     = uint64(etcdStreamTypeSTREAM_CLOSE)
+	StreamWatch     = uint8(etcdStreamSTREAM_WATCH)
+	StreamKeepAlive = uint8(etcdStreamSTREAM_KEEPALIVE)
+	StreamSnapshot  = uint8(etcdStreamSTREAM_SNAPSHOT)
+	StreamRange     = uint8(etcdStreamSTREAM_RANGE)
+	StreamCancel    = uint8(etcdStreamSTREAM_CANCEL)
+	StreamClose     = uint8(etcdStreamSTREAM_CLOSE)
 )
 
 // The operations of KindHandshake: which error it was.
@@ -57,24 +57,17 @@ type Program string
 // What each is attached to is said in requests.h, streams.h, applied.h and
 // handshake.h.
 const (
-	UnaryServed        Program = etcdProgUnaryServed
-	UnaryFailed        Program = etcdProgUnaryFailed
-	UnaryFailedChecked Program = etcdProgUnaryFailedChecked
-	UnaryContextError  Program = etcdProgUnaryContextError
-	UserFound          Program = etcdProgUserFound
-	OldBegun           Program = etcdProgOldBegun
-	OldAnswered        Program = etcdProgOldAnswered
-	OldFailed          Program = etcdProgOldFailed
-	OldFailedChecked   Program = etcdProgOldFailedChecked
-	OldContextError    Program = etcdProgOldContextError
-	WatchCreated       Program = etcdProgWatchCreated
-	WatchCanceled      Program = etcdProgWatchCanceled
-	WatchClosed        Program = etcdProgWatchClosed
-	LeaseRenewed       Program = etcdProgLeaseRenewed
-	SnapshotBegun      Program = etcdProgSnapshotBegun
-	RangeStreamBegun   Program = etcdProgRangeStreamBegun
-	EntryApplied       Program = etcdProgEntryApplied
-	WatchersNotified   Program = etcdProgWatchersNotified
-	LeaseRevoking      Program = etcdProgLeaseRevoking
-	HandshakeFailed    Program = etcdProgHandshakeFailed
+	UnaryServed       Program = etcdProgUnaryServed
+	UnaryFailed       Program = etcdProgUnaryFailed
+	UnaryContextError Program = etcdProgUnaryContextError
+	UserFound         Program = etcdProgUserFound
+	OldBegun          Program = etcdProgOldBegun
+	OldAnswered       Program = etcdProgOldAnswered
+	OldFailed         Program = etcdProgOldFailed
+	OldContextError   Program = etcdProgOldContextError
+	StreamMet         Program = etcdProgStreamMet
+	EntryApplied      Program = etcdProgEntryApplied
+	WatchersNotified  Program = etcdProgWatchersNotified
+	LeaseRevoking     Program = etcdProgLeaseRevoking
+	HandshakeFailed   Program = etcdProgHandshakeFailed
 )

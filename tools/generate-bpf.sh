@@ -17,7 +17,7 @@ compile() { # name, then types that Go needs
     -O2 -mcpu=v3 -Wall -Werror -I"/usr/include/$(uname -m)-linux-gnu" >/dev/null
 }
 compile etcd binary operation operation_key process header request inner failure applied distribution distribution_key \
-  handshake handshake_error record_kind applied_operation record_flags counter layout stream_type
+  handshake handshake_error record_kind applied_operation record_flags counter layout stream
 compile perf
 compile disk sync file_kind writer writer_key
 compile lifecycle pid_here

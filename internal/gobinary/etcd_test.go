@@ -117,8 +117,8 @@ func checkEtcdFunctions(t *testing.T, b *Binary, want etcdMinor) {
 	server := want.module + "/etcdserver"
 	stats, authInfo := server+"/api/v3rpc.logUnaryRequestStats", server+".(*EtcdServer).AuthInfoFromCtx"
 	const status, convert = "google.golang.org/grpc/internal/status.(*Error).GRPCStatus", "google.golang.org/grpc/status.FromContextError"
-	functions, err := b.Functions(func(name string) bool {
-		return slices.Contains([]string{stats, authInfo, status, convert, "time.Now"}, name)
+	functions, err := b.Functions(func(name []byte) bool {
+		return slices.Contains([]string{stats, authInfo, status, convert, "time.Now"}, string(name))
 	})
 	require.NoError(t, err)
 	byName := map[string]Function{}
@@ -250,8 +250,8 @@ func BenchmarkInspectEtcd(b *testing.B) {
 func inspectEtcd(tb testing.TB, file *os.File) {
 	binary, err := Open(file)
 	require.NoError(tb, err)
-	functions, err := binary.Functions(func(name string) bool {
-		return strings.HasSuffix(name, "v3rpc.logUnaryRequestStats") || strings.HasSuffix(name, "writeStatus") || strings.HasSuffix(name, "AuthInfoFromCtx")
+	functions, err := binary.Functions(func(name []byte) bool {
+		return strings.HasSuffix(string(name), "v3rpc.logUnaryRequestStats") || strings.HasSuffix(string(name), "writeStatus") || strings.HasSuffix(string(name), "AuthInfoFromCtx")
 	})
 	require.NoError(tb, err)
 	require.NotEmpty(tb, functions)

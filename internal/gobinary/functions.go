@@ -4,10 +4,9 @@
 package gobinary
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
-	"strings"
 )
 
 // Function is a function that exists as such, not only inlined into others.
@@ -21,11 +20,11 @@ type Function struct {
 }
 
 // Functions returns the functions whose names match, in order of addresses.
-// match sees each name of the table, also those of functions that were inlined
-// everywhere; a name that it keeps keeps the names of all in memory.
+// match sees each name of the table, some 50,000, also those of functions that were
+// inlined everywhere. It must not keep nor change the bytes.
 //
 // Several functions may have the same name. Safe for concurrent use.
-func (b *Binary) Functions(match func(name string) bool) ([]Function, error) {
+func (b *Binary) Functions(match func(name []byte) bool) ([]Function, error) {
 	names, err := b.module.matchNames(b.image, match)
 	if err != nil {
 		return nil, fmt.Errorf("read names of functions: %w", err)
@@ -41,22 +40,28 @@ func (b *Binary) Functions(match func(name string) bool) ([]Function, error) {
 }
 
 // matchNames returns matching names by their offset in the table of names.
-func (d *moduledata) matchNames(m *image, match func(string) bool) (map[uint32]string, error) {
+func (d *moduledata) matchNames(m *image, match func([]byte) bool) (map[uint32]string, error) {
 	if _, ok := m.segmentOf(d.names.addr, d.names.len); !ok {
 		return nil, corrupt("%d bytes of names at %#x are not in the file", d.names.len, d.names.addr)
 	}
-	var text strings.Builder
-	text.Grow(int(d.names.len))
-	if _, err := io.Copy(&text, m.reader(d.names)); err != nil {
-		return nil, err
-	}
 	matched := map[uint32]string{}
-	offset := uint32(0)
-	for name := range strings.SplitSeq(text.String(), "\x00") {
-		if name != "" && match(name) {
-			matched[offset] = strings.Clone(name)
+	names := newWindow(m)
+	for offset := uint64(0); offset < d.names.len; {
+		text, err := names.at(d.names.addr+offset, min(windowBytes, d.names.len-offset))
+		if err != nil {
+			return nil, err
 		}
-		offset += uint32(len(name)) + 1
+		whole := bytes.LastIndexByte(text, 0) + 1 // the last name may go on behind the window
+		if whole == 0 {
+			whole = len(text) // no function has a name as long as the window
+		}
+		for name := range bytes.SplitSeq(text[:whole], []byte{0}) {
+			if len(name) > 0 && match(name) {
+				matched[uint32(offset)] = string(name)
+			}
+			offset += uint64(len(name)) + 1
+		}
+		offset-- // what follows the last zero is no name
 	}
 	return matched, nil
 }

@@ -62,7 +62,7 @@ func ask(t *testing.T, r io.ReaderAt) {
 		assert.Nil(t, b)
 		return
 	}
-	functions, err := b.Functions(func(name string) bool { return strings.HasPrefix(name, "main.") })
+	functions, err := b.Functions(func(name []byte) bool { return strings.HasPrefix(string(name), "main.") })
 	checkError(t, err)
 	for _, f := range functions {
 		_, err := b.StackCheck(f)
@@ -141,7 +141,7 @@ func elfProgs(t testing.TB, file []byte) []*elf.Prog {
 }
 
 func functionNamed(t testing.TB, b *Binary, name string) Function {
-	found, err := b.Functions(func(n string) bool { return n == name })
+	found, err := b.Functions(func(n []byte) bool { return string(n) == name })
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	return found[0]

@@ -29,8 +29,8 @@ const (
 	// maxTableBytes limits the function table. Real: 10 MB.
 	maxTableBytes = 256 << 20
 
-	// maxNameTableBytes limits the names of all functions, which are held
-	// during one call. Real: 4 MB.
+	// maxNameTableBytes limits the names of all functions, which are read one
+	// by one. Real: 4 MB.
 	maxNameTableBytes = 64 << 20
 
 	// maxFunctionBytes limits what is disassembled at once. The longest real

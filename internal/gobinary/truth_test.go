@@ -74,7 +74,7 @@ func checkAgainstItself(t *testing.T, s *subject) {
 	for _, file := range []string{s.full, s.stripped} {
 		told := run(t, s, file)
 		b := open(t, file)
-		functions, err := b.Functions(func(name string) bool { return strings.HasPrefix(name, "main.") })
+		functions, err := b.Functions(func(name []byte) bool { return strings.HasPrefix(string(name), "main.") })
 		require.NoError(t, err)
 		entries := map[string]uint64{}
 		for _, f := range functions {
@@ -125,7 +125,7 @@ func emptyNotNil(t *Type) *Type {
 // checkFunctions compares names and addresses of all functions with the symbol
 // table, and once more with debug/gosym.
 func checkFunctions(t *testing.T, s *subject) {
-	all := func(string) bool { return true }
+	all := func([]byte) bool { return true }
 	b := open(t, s.full)
 	functions, err := b.Functions(all)
 	require.NoError(t, err)
@@ -182,7 +182,7 @@ func checkFunctions(t *testing.T, s *subject) {
 func TestArgsTellSignaturesApart(t *testing.T) {
 	for _, v := range variants() {
 		t.Run(v.String(), func(t *testing.T) {
-			functions, err := open(t, buildSubject(t, v).stripped).Functions(func(name string) bool { return strings.HasPrefix(name, "main.stats3") })
+			functions, err := open(t, buildSubject(t, v).stripped).Functions(func(name []byte) bool { return strings.HasPrefix(string(name), "main.stats3") })
 			require.NoError(t, err)
 			args := map[string]int32{}
 			for _, f := range functions {
@@ -256,7 +256,7 @@ func checkStructs(t *testing.T, s *subject) {
 // limit; and in position independent programs, a few that were written in
 // assembly load g in another way.
 func checkStackChecks(t *testing.T, b *Binary, must ...string) {
-	functions, err := b.Functions(func(string) bool { return true })
+	functions, err := b.Functions(func([]byte) bool { return true })
 	require.NoError(t, err)
 	morestack := map[uint64]bool{}
 	for _, f := range functions {
@@ -304,7 +304,7 @@ func TestBranchesOfAFunctionThatIsKnown(t *testing.T) {
 	for _, v := range variants() {
 		t.Run(v.String(), func(t *testing.T) {
 			b := open(t, buildSubject(t, v).stripped)
-			functions, err := b.Functions(func(name string) bool { return name == "main.branching" || name == "main.leaf" })
+			functions, err := b.Functions(func(name []byte) bool { return string(name) == "main.branching" || string(name) == "main.leaf" })
 			require.NoError(t, err)
 			require.Len(t, functions, 2)
 			slices.SortFunc(functions, func(a, b Function) int { return cmp.Compare(a.Name, b.Name) })
@@ -327,7 +327,7 @@ func TestBranchesOfAFunctionThatIsKnown(t *testing.T) {
 // instructions.
 func TestBranchesOfARM64AreThoseOfAnotherDecoder(t *testing.T) {
 	b := open(t, buildSubject(t, variant{arch: "arm64", mode: "exe"}).stripped)
-	functions, err := b.Functions(func(string) bool { return true })
+	functions, err := b.Functions(func([]byte) bool { return true })
 	require.NoError(t, err)
 	compared := 0
 	for _, f := range functions {

@@ -6,7 +6,6 @@
 package trace
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -23,46 +22,13 @@ type finder struct {
 	x    *executable
 	old  bool // etcd 3.4: has its own probes
 
-	functions []gobinary.Function // of etcd and gRPC, once they were asked for
+	functions []gobinary.Function // those of lookedFor, once one was asked for
 }
 
 // lack notes what will be missing.
 func (f *finder) lack(what string, err error) {
 	f.x.lacks = append(f.x.lacks, fmt.Sprintf("%s: %v", what, err))
 }
-
-// all are the functions of etcd and gRPC.
-func (f *finder) all() (_ []gobinary.Function, err error) {
-	if f.functions == nil { // in one go: the table has 50,000
-		f.functions, err = f.file.Functions(func(name string) bool {
-			return strings.Contains(name, "etcd") || strings.Contains(name, "google.golang.org/grpc")
-		})
-	}
-	return f.functions, err
-}
-
-// function is the only one whose name ends in suffix, after a slash or a dot.
-func (f *finder) function(suffix string) (gobinary.Function, error) {
-	all, err := f.all()
-	if err != nil {
-		return gobinary.Function{}, err
-	}
-	var found []gobinary.Function
-	for _, function := range all {
-		if rest, ok := strings.CutSuffix(function.Name, suffix); ok && (rest == "" || strings.HasSuffix(rest, "/")) {
-			found = append(found, function)
-		}
-	}
-	switch {
-	case len(found) == 0:
-		return gobinary.Function{}, fmt.Errorf("%w %s", errNoFunction, suffix)
-	case len(found) > 1:
-		return gobinary.Function{}, fmt.Errorf("there are %d functions %s", len(found), suffix)
-	}
-	return found[0], nil
-}
-
-var errNoFunction = errors.New("there is no function")
 
 // probe is a program at the stack check of a function.
 func (f *finder) probe(program bpf.Program, function gobinary.Function) error {

@@ -57,7 +57,7 @@ const (
 
 // requests finds the end of unary requests.
 func (f *finder) requests() error {
-	served, err := f.function("etcdserver/api/v3rpc.logUnaryRequestStats")
+	served, err := f.function(fnServed)
 	if err != nil {
 		return fmt.Errorf("this is no etcd server that can be traced: %w", err)
 	}
@@ -85,8 +85,8 @@ func (f *finder) oldRequests() error {
 		return fmt.Errorf("etcd 3.4 of %s passes arguments on the stack, which is unknown here", f.x.build.GoVersion)
 	}
 	return errors.Join(
-		f.probeFunction(bpf.OldBegun, "etcdserver/api/v3rpc.newLogUnaryInterceptor.func1"),
-		f.probeFunction(bpf.OldAnswered, "google.golang.org/grpc.(*Server).sendResponse"),
+		f.probeFunction(bpf.OldBegun, fnBegun),
+		f.probeFunction(bpf.OldAnswered, fnAnswered),
 	)
 }
 
@@ -183,9 +183,9 @@ func (f *finder) peer() {
 // failures finds the functions that run for failed requests only.
 func (f *finder) failures() {
 	b := &f.x.binary
-	failed, checked, contextError := bpf.UnaryFailed, bpf.UnaryFailedChecked, bpf.UnaryContextError
+	failed, contextError := bpf.UnaryFailed, bpf.UnaryContextError
 	if f.old {
-		failed, checked, contextError = bpf.OldFailed, bpf.OldFailedChecked, bpf.OldContextError
+		failed, contextError = bpf.OldFailed, bpf.OldContextError
 	}
 	b.StatusCode = bpf.None
 	var depth, message, code uint16
@@ -197,10 +197,12 @@ func (f *finder) failures() {
 	f.set(&err, &message, "status.Status", "Message")
 	if err == nil {
 		var asked gobinary.Function
-		if asked, err = f.function("google.golang.org/grpc/internal/status.(*Error).GRPCStatus"); err == nil {
+		if asked, err = f.function(fnStatusAsked); err == nil {
 			b.StatusCode, b.StatusMessage, b.StatusDepth = code, message, depth
-			if err = f.probe(checked, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
+			if err = f.probe(failed, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
 				err = f.probeAt(failed, asked.Entry)
+			} else if err == nil {
+				b.StatusChecked = 1
 			}
 		}
 	}
@@ -213,7 +215,7 @@ func (f *finder) failures() {
 		var plain *gobinary.Type
 		if plain, err = f.file.Type("errors.errorString"); err == nil {
 			b.PlainError = plain.Pointer
-			err = f.probeFunction(contextError, "google.golang.org/grpc/status.FromContextError")
+			err = f.probeFunction(contextError, fnContextAsked)
 		}
 	}
 	if err != nil {
@@ -305,7 +307,7 @@ func (f *finder) users() {
 		if f.x.binary.Layout == bpf.LayoutStack {
 			return errors.New("builds of Go 1.16 do not tell the goroutine")
 		}
-		function, err := f.function("etcdserver.(*EtcdServer).AuthInfoFromCtx")
+		function, err := f.function(fnUserAsked)
 		if err != nil {
 			return err
 		}

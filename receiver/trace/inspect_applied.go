@@ -16,9 +16,9 @@ import (
 // the revision that it made.
 func (f *finder) applied() {
 	err := func() error {
-		apply, err := f.function("etcdserver/apply.(*uberApplier).dispatch")
+		apply, err := f.function(fnEntryApplied)
 		if errors.Is(err, errNoFunction) { // before 3.6
-			apply, err = f.function("etcdserver.(*applierV3backend).Apply")
+			apply, err = f.function(fnEntryAppliedOld)
 		}
 		if err != nil {
 			return err
@@ -43,11 +43,11 @@ func (f *finder) applied() {
 		if err != nil {
 			return err
 		}
-		notify, err := f.function("mvcc.(*watchableStore).notify")
+		notify, err := f.function(fnWatchersTold)
 		if err != nil {
 			return err
 		}
-		revoke, err := f.function("etcdserver/api/v3rpc.(*LeaseServer).LeaseRevoke")
+		revoke, err := f.function(fnLeaseRevoking)
 		if err != nil {
 			return err
 		}

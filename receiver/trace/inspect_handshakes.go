@@ -29,7 +29,7 @@ func (f *finder) handshakes() {
 		}
 		var probes []bpf.Probe
 		for _, function := range all {
-			logs := strings.Contains(function.Name, "/embed.(*Config).setupLogging.") || strings.HasSuffix(function.Name, "/embed.logTLSHandshakeFailure")
+			logs := strings.Contains(function.Name, fnHandshakeLogger) || isCalled(function.Name, fnHandshakeLogged)
 			if !logs || function.Args != argsHandshake {
 				continue
 			}

@@ -18,31 +18,31 @@ func (f *finder) streams(emits func(*operation) bool) {
 	b.WatchStream, b.Watchers = bpf.None, bpf.None
 	var notCreated error
 	for i, at := range []struct {
-		kind     uint64
-		program  bpf.Program
+		stream   uint8
 		function string
 	}{
-		{bpf.StreamWatch, bpf.WatchCreated, "etcdserver/api/v3rpc.(*serverWatchStream).isWatchPermitted"},
-		{bpf.StreamKeepAlive, bpf.LeaseRenewed, "etcdserver.(*EtcdServer).LeaseRenew"},
-		{bpf.StreamSnapshot, bpf.SnapshotBegun, "etcdserver/api/v3rpc.(*maintenanceServer).Snapshot"},
-		{bpf.StreamRange, bpf.RangeStreamBegun, "etcdserver/api/v3rpc.(*kvServer).RangeStream"},
-		{bpf.StreamCancel, bpf.WatchCanceled, "mvcc.(*watchStream).Cancel"},
-		{bpf.StreamClose, bpf.WatchClosed, "mvcc.(*watchStream).Close"},
+		{bpf.StreamWatch, fnWatchCreated},
+		{bpf.StreamKeepAlive, fnLeaseRenewed},
+		{bpf.StreamSnapshot, fnSnapshotBegun},
+		{bpf.StreamRange, fnRangeBegun},
+		{bpf.StreamCancel, fnWatchCanceled},
+		{bpf.StreamClose, fnWatchClosed},
 	} {
 		o := &streams[i]
-		if at.kind == bpf.StreamRange {
+		if at.stream == bpf.StreamRange {
 			if _, err := f.function(at.function); err != nil {
 				continue // new in 3.7
 			}
 		}
+		var addr uint64
 		var err error
-		if at.kind == bpf.StreamClose && notCreated != nil {
+		if at.stream == bpf.StreamClose && notCreated != nil {
 			err = fmt.Errorf("without %s: %w", streams[0].name, notCreated)
 		} else {
-			err = f.probeFunction(at.program, at.function)
+			addr, err = f.streamProbe(at.function)
 		}
 		if err != nil {
-			if at.kind == bpf.StreamWatch {
+			if at.stream == bpf.StreamWatch {
 				notCreated = err
 			}
 			f.lack(o.name, err)
@@ -54,7 +54,9 @@ func (f *finder) streams(emits func(*operation) bool) {
 				f.lack("request of "+o.name, err)
 			}
 		}
-		f.x.operations[bpf.OperationKey{Type: at.kind}] = f.operation(o, uint8(len(unary)+i+1), request, emits(o))
+		is := f.operation(o, uint8(len(unary)+i+1), request, emits(o))
+		is.Stream = at.stream
+		f.x.operations[bpf.OperationKey{Type: addr}] = is
 	}
 	var err error
 	if f.set(&err, &b.WatchStream, "v3rpc.serverWatchStream", "gRPCStream"); err != nil {
@@ -63,4 +65,17 @@ func (f *finder) streams(emits func(*operation) bool) {
 	if f.set(&err, &b.Watchers, "v3rpc.serverWatchStream", "watchStream"); err != nil {
 		f.lack("watch_close, and client.address of watch_cancel", err)
 	}
+}
+
+// streamProbe puts the program of streams at the stack check of a function. It knows the
+// stream by that address.
+func (f *finder) streamProbe(function string) (addr uint64, err error) {
+	found, err := f.function(function)
+	if err != nil {
+		return 0, err
+	}
+	if addr, err = f.file.StackCheck(found); err != nil {
+		return 0, err
+	}
+	return addr, f.probeAt(bpf.StreamMet, addr)
 }

@@ -43,7 +43,7 @@ func (t *Tracer) drop() {
 
 func (t *Tracer) open() error {
 	o := bpf.Options{
-		RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes, PerfBuffer: t.PerfBuffer, Reads: t.Logs != nil && t.Mode == ModeAll && t.Sample >= 1,
+		RingBytes: t.RingBytes, PerfUprobes: t.PerfUprobes, PerfBuffer: t.PerfBuffer,
 	}
 	if t.Mode == ModeAll {
 		o.Sample = t.Sample

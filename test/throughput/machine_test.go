@@ -39,7 +39,7 @@ func pricesHere(b *testing.B) prices {
 	bare := perCall(b, function)
 	at := func(find func(*gobinary.Binary, gobinary.Function) (uint64, error)) float64 {
 		end := emptyPrograms(b, os.Getpid(), func(binary *gobinary.Binary, _ io.ReaderAt) []uint64 {
-			functions, err := binary.Functions(func(name string) bool { return strings.HasSuffix(name, "/throughput.probed") })
+			functions, err := binary.Functions(func(name []byte) bool { return strings.HasSuffix(string(name), "/throughput.probed") })
 			if err != nil || len(functions) != 1 {
 				b.Fatal(functions, err)
 			}

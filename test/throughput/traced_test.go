@@ -129,7 +129,7 @@ func classic(b *testing.B, s *server) func() {
 
 func emptyTrap(b *testing.B, s *server) func() {
 	return emptyPrograms(b, s.PID(), func(binary *gobinary.Binary, _ io.ReaderAt) []uint64 {
-		functions, err := binary.Functions(func(name string) bool { return strings.HasSuffix(name, "/v3rpc.logUnaryRequestStats") })
+		functions, err := binary.Functions(func(name []byte) bool { return strings.HasSuffix(string(name), "/v3rpc.logUnaryRequestStats") })
 		if err != nil || len(functions) != 1 {
 			b.Fatal(functions, err)
 		}
@@ -182,8 +182,8 @@ func emptyPrograms(b *testing.B, pid int, find func(*gobinary.Binary, io.ReaderA
 }
 
 func entriesAndReturns(b *testing.B, binary *gobinary.Binary, file io.ReaderAt) []uint64 {
-	functions, err := binary.Functions(func(name string) bool {
-		return strings.HasSuffix(name, "/etcdserver.(*EtcdServer).Range") || strings.HasSuffix(name, "/etcdserver.(*EtcdServer).Put")
+	functions, err := binary.Functions(func(name []byte) bool {
+		return strings.HasSuffix(string(name), "/etcdserver.(*EtcdServer).Range") || strings.HasSuffix(string(name), "/etcdserver.(*EtcdServer).Put")
 	})
 	if err != nil || len(functions) != 2 {
 		b.Fatal(functions, err)
