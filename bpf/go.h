@@ -121,5 +121,7 @@ static __always_inline __u32 take_text(long *missing, void *to, const struct go_
 	__u64 n = s->len;
 	if (n > max)
 		n = max;
-	return take(missing, to, n, s->data) ? n : 0;
+	long error = bpf_probe_read_user(to, n, (const void *)s->data);
+	*missing |= error;
+	return n & ~(error >> 63); /* 0 if it could not be read */
 }

@@ -68,9 +68,7 @@ func (n *Network) byBTF(p *Programs) error {
 	if n.links, err = p.attachTracepoints(spec, maps, []string{networkProgInetSockSetState, networkProgTcpRetransmitSkb, networkProgTcpRetransmitSynack}); err != nil {
 		return err
 	}
-	only := spec.Copy()
-	only.Programs = map[string]*ebpf.ProgramSpec{networkProgOpenConnections: spec.Programs[networkProgOpenConnections]}
-	loaded, err := ebpf.NewCollectionWithOptions(only, ebpf.CollectionOptions{MapReplacements: maps, Cache: p.types})
+	loaded, err := p.load(spec, maps, func(name string) bool { return name == networkProgOpenConnections })
 	if err != nil {
 		return err
 	}

@@ -86,8 +86,8 @@ func Load(o Options) (*Programs, error) {
 			program.AttachType = ebpf.AttachNone
 		}
 	}
-	if p.loaded, err = p.load(nil, forAll); err != nil {
-		return nil, errors.Join(err, p.pids.Close())
+	if p.loaded, err = p.load(spec, nil, forAll); err != nil {
+		return nil, errors.Join(p.refused(err), p.pids.Close())
 	}
 	if records := p.loaded.Maps[etcdMapRecords]; p.perf {
 		p.records, err = openPerfBuffer(records, o.RingBytes)
@@ -108,25 +108,38 @@ func forAll(program string) bool {
 	return program == etcdProgStreamMet || program == etcdProgHandshakeFailed
 }
 
-// load puts some programs into the kernel. They use the maps of shared, but constants
-// of their own.
-func (p *Programs) load(shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
-	spec := p.spec.Copy()
-	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
-	if !uses(spec, etcdMapBegun) {
-		delete(spec.Maps, etcdMapBegun) // 2.5 MiB, only for etcd 3.4
-	}
-	shared = maps.Clone(shared)
-	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil || strings.HasPrefix(name, ".") })
+// load puts some programs of spec into the kernel, with the maps that they use: those of
+// shared, and new ones.
+func (p *Programs) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
+	some := *spec // what is in it is only read
+	some.Programs, some.Maps, shared = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(shared)
+	maps.DeleteFunc(some.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
+	maps.DeleteFunc(some.Maps, func(name string, _ *ebpf.MapSpec) bool { return !uses(&some, name) })
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return some.Maps[name] == nil || isConstant(name) })
 	err = withMemory(func() (err error) {
-		loaded, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
+		loaded, err = ebpf.NewCollectionWithOptions(&some, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
 		return err
 	})
-	if p.perf {
-		err = whyNotOld(err)
-	}
 	return loaded, err
 }
+
+// uses tells whether a program of spec uses a map, or could.
+func uses(spec *ebpf.CollectionSpec, name string) bool {
+	if isConstant(name) {
+		return true
+	}
+	for _, program := range spec.Programs {
+		for _, i := range program.Instructions {
+			if i.Reference() == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isConstant tells whether a map has constants, which each load has anew.
+func isConstant(name string) bool { return strings.HasPrefix(name, ".") }
 
 // ForgetTypes gives the memory back that the types of the kernel take, some MiB. What
 // is loaded later, for an etcd of another version, reads them again: 12 ms.
@@ -176,7 +189,7 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 }
 
 func (p *Programs) program(name Program) (*ebpf.Program, error) {
-	if program, ok := p.loaded.Programs[string(name)]; ok {
+	if program := p.loaded.Programs[string(name)]; program != nil {
 		return program, nil
 	}
 	return nil, fmt.Errorf("there is no program %s", name)
@@ -193,18 +206,29 @@ func (p *Programs) loadFor(probes []Probe) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	more, err := p.load(p.loaded.Maps, func(name string) bool { return missing[name] })
+	more, err := p.load(p.spec, p.loaded.Maps, func(name string) bool { return missing[name] })
 	if err != nil {
-		return err
+		return p.refused(err)
 	}
-	maps.Copy(p.loaded.Programs, more.Programs)
-	more.Programs = nil
-	if p.loaded.Maps[etcdMapBegun] == nil && more.Maps[etcdMapBegun] != nil {
-		p.loaded.Maps[etcdMapBegun] = more.DetachMap(etcdMapBegun)
+	defer p.ForgetTypes()
+	defer more.Close() // programs keep their maps
+	for name := range missing {
+		p.loaded.Programs[name] = more.DetachProgram(name)
 	}
-	more.Close() // programs keep their maps
-	p.ForgetTypes()
+	for name := range more.Maps {
+		if p.loaded.Maps[name] == nil { // of those before none used it
+			p.loaded.Maps[name] = more.DetachMap(name)
+		}
+	}
 	return nil
+}
+
+// refused says what of a kernel without a ring buffer may be missing.
+func (p *Programs) refused(err error) error {
+	if p.perf {
+		return whyNotOld(err)
+	}
+	return err
 }
 
 // Attachment is the probes in one process.

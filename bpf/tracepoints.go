@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -145,16 +144,7 @@ func (p *Programs) attachByName(spec *ebpf.CollectionSpec, shared map[string]*eb
 }
 
 func (p *Programs) attachAll(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, names []string, attach func(*ebpf.Program, int) (link.Link, error)) ([]link.Link, error) {
-	spec = spec.Copy()
-	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(names, name) })
-	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !uses(spec, name) })
-	shared = maps.Clone(shared)
-	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
-	var all *ebpf.Collection
-	err := withMemory(func() (err error) {
-		all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: p.types})
-		return err
-	})
+	all, err := p.load(spec, shared, func(name string) bool { return slices.Contains(names, name) })
 	if err != nil {
 		return nil, whyNot(err)
 	}
@@ -200,21 +190,6 @@ func (p *Programs) Misses() (n uint64, err error) {
 		n += stats.RecursionMisses
 	}
 	return n, nil
-}
-
-// uses tells whether a program of spec uses a map, or could: constants.
-func uses(spec *ebpf.CollectionSpec, name string) bool {
-	if strings.HasPrefix(name, ".") {
-		return true
-	}
-	for _, program := range spec.Programs {
-		for _, i := range program.Instructions {
-			if i.Reference() == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func closeAll(links []link.Link) (err error) {

@@ -8,8 +8,9 @@ import (
 	"io"
 )
 
-// Binary is an executable made by the Go toolchain. It holds a few hundred
-// kilobytes, 2 MB more if it is position independent. The rest is read on demand.
+// Binary is an executable made by the Go toolchain. It holds 2 MB, 4 MB at most, of
+// what it was asked for, and 2 MB more if it is position independent. The rest is
+// read on demand.
 type Binary struct {
 	image  *image
 	module *moduledata

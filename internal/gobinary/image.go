@@ -20,8 +20,9 @@ type image struct {
 	arch        arch
 	pie         bool
 	segments    []segment
-	relocations []relocation // sorted by address; position independent files only
-	left        uint64       // of maxScanBytes
+	relocations relocations // position independent files only
+	pages       pages
+	left        uint64 // of maxScanBytes
 }
 
 // segment is a part of the memory that comes from the file. What the program
@@ -52,6 +53,14 @@ func (m *image) read(p []byte, addr uint64) error {
 	if !ok {
 		return corrupt("%d bytes at %#x are not in the file", len(p), addr)
 	}
+	if len(p) < pageBytes {
+		return m.pages.read(m, s, p, addr)
+	}
+	return m.readSegment(s, p, addr)
+}
+
+// readSegment is read for memory of one segment.
+func (m *image) readSegment(s segment, p []byte, addr uint64) error {
 	if err := m.readFile(p, s.offset+(addr-s.addr)); err != nil {
 		return err
 	}
@@ -117,26 +126,4 @@ func unlessCorrupt(err error) error {
 		return nil
 	}
 	return err
-}
-
-// reader returns the memory of l, which is bytes inside one segment.
-func (m *image) reader(l list) io.Reader { return &memoryReader{m, l} }
-
-type memoryReader struct {
-	m    *image
-	left list
-}
-
-func (r *memoryReader) Read(p []byte) (int, error) {
-	p = p[:min(uint64(len(p)), r.left.len)]
-	if len(p) == 0 {
-		return 0, io.EOF
-	}
-	err := r.m.read(p, r.left.addr)
-	if err != nil {
-		return 0, err
-	}
-	r.left.addr += uint64(len(p))
-	r.left.len -= uint64(len(p))
-	return len(p), nil
 }

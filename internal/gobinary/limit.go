@@ -23,6 +23,10 @@ const (
 	// each are kept, so 32 MiB at worst, and as much while they are sorted.
 	maxRelocations = 2 << 20
 
+	// maxRelocatedPages limits the distance between them: 4 GiB, as code of Go
+	// reaches no further. Real: 10,000, of 4 bytes each.
+	maxRelocatedPages = 1 << 20
+
 	// maxFunctions: 16 bytes each are read, none are kept.
 	maxFunctions = 1 << 20
 

@@ -4,31 +4,45 @@
 package gobinary
 
 import (
-	"cmp"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
-func TestRelocationsAreSortedByAddress(t *testing.T) {
+func TestRelocationsAreFoundByTheirPage(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, largest := range []uint64{0, 1, 0xff, 0x100, 0x2000000, math.MaxUint64} {
-		for _, n := range []int{0, 1, 2, 1000} {
-			all := []relocation{{largest, 0}}
-			for i := range n {
-				addr := random.Uint64()
-				if largest < math.MaxUint64 {
-					addr %= largest + 1
-				}
-				all = append(all, relocation{addr, uint64(i)})
-			}
-			want := slices.Clone(all)
-			slices.SortStableFunc(want, func(a, b relocation) int { return cmp.Compare(a.addr, b.addr) })
-			assert.Equal(t, want, sortByAddr(all))
+	for _, pages := range []uint64{1, 2, 100, maxRelocatedPages} {
+		const lowest = 0xabcdef
+		var all []relocation
+		for i := range uint64(1000) {
+			all = append(all, relocation{lowest*pageBytes + random.Uint64N(pages*pageBytes), i})
 		}
+		r, err := byPage(all)
+		require.NoError(t, err)
+		found := 0
+		for page := r.first - 1; page <= r.first+uint64(len(r.ends)); page++ {
+			in := r.in(page)
+			if len(in) == 0 && page-r.first >= 100 { // of a million
+				continue
+			}
+			want := slices.DeleteFunc(slices.Clone(all), func(one relocation) bool { return one.addr/pageBytes != page })
+			assert.ElementsMatch(t, want, in)
+			assert.True(t, slices.IsSortedFunc(in, func(a, b relocation) int { return int(a.addend) - int(b.addend) }), "a loader takes them in this order")
+			found += len(in)
+		}
+		assert.Equal(t, len(all), found)
 	}
-	assert.Empty(t, sortByAddr(nil))
+	none, err := byPage(nil)
+	require.NoError(t, err)
+	assert.Empty(t, none.in(0))
+}
+
+func TestRelocationsThatNoLinkerMakesAreRefused(t *testing.T) {
+	_, err := byPage([]relocation{{0, 0}, {maxRelocatedPages * pageBytes, 0}})
+	assert.ErrorIs(t, err, ErrCorrupt)
+	_, err = byPage(slices.Repeat([]relocation{{0x1000, 0}}, pageBytes+1))
+	assert.ErrorIs(t, err, ErrCorrupt)
 }

@@ -46,13 +46,17 @@ var functionNames = []string{
 }
 
 // lookedFor tells whether a function is one of these. It sees 50,000 names of each
-// executable, so the last bytes, by which they differ, are looked at first.
+// executable, so the last bytes, by which they differ, are looked at first. Those of a
+// closure are digits.
 func lookedFor(name []byte) bool {
 	if len(name) < tailBytes {
 		return false
 	}
-	suffix, ok := byTail[string(name[len(name)-tailBytes:])]
-	return ok && isCalled(string(name), suffix) || bytes.Contains(name, []byte(fnHandshakeLogger))
+	if suffix, ok := byTail[string(name[len(name)-tailBytes:])]; ok {
+		return isCalled(string(name), suffix)
+	}
+	last := name[len(name)-1]
+	return '0' <= last && last <= '9' && bytes.Contains(name, []byte(fnHandshakeLogger))
 }
 
 const tailBytes = 5
