@@ -58,7 +58,7 @@ func (m *image) findModule() (*moduledata, error) {
 // moduleOf finds the moduledata that points at a table, nil if there is none.
 func (m *image) moduleOf(t pclntab) (found *moduledata, _ error) {
 	candidates := 0
-	err := m.scan(writable, []uint64{t.addr}, func(addr, _ uint64) (err error) {
+	err := m.eachPointer(t.addr, func(addr, _ uint64) (err error) {
 		found, err = m.readModule(addr, t)
 		if candidates++; found != nil || (candidates == maxCandidates && err == nil) {
 			return errFound

