@@ -31,6 +31,10 @@ struct binary {
 	__u64 record_error;	 /* tls.RecordHeaderError */
 	__u64 certificate_error; /* *tls.CertificateVerificationError */
 	__u64 hostname_error;	 /* x509.HostnameError */
+	/* Of probes whose program has several: 0 if there is none. */
+	__u64 context_asked;	/* status.FromContextError */
+	__u64 status_unchecked; /* (*Error).GRPCStatus, if it has no stack check */
+	__u64 answered;		/* 3.4: grpc.(*Server).sendResponse */
 	__u16 peer_auth;   /* peer.Peer.AuthInfo */
 	__u16 tls_peers;   /* credentials.TLSInfo.State.PeerCertificates */
 	__u16 subject;	   /* x509.Certificate.Subject.CommonName */
@@ -50,8 +54,7 @@ struct binary {
 	__u16 fd_local, fd_remote; /* net.netFD */
 	__u8 layout;	    /* enum layout */
 	__u8 entry_wrapped; /* 1: what is applied is a struct whose first word is the entry, since 3.7 */
-	__u8 status_checked; /* 1: the function that tells a failed request's error has a stack check */
-	__u8 reserved;
+	__u8 reserved[2];
 };
 
 /* A kind of request, or of an operation in a transaction. */

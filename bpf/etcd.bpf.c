@@ -8,6 +8,7 @@
  */
 #include "applied.h"
 #include "handshake.h"
+#include "old.h"
 #include "streams.h"
 
 char license_text[] SEC("license") = "Dual MIT/GPL";
@@ -62,13 +63,10 @@ const volatile bool tail_call = false;
 
 /* etcd 3.5 and later */
 PROBE(unary_served, on_served(&missing, ctx))
-PROBE(unary_failed, on_failure(&missing, ctx, false))
-PROBE(unary_context_error, on_context_error(&missing, ctx, false))
+PROBE(unary_failed, on_failed(&missing, ctx))
 /* etcd 3.4 */
 PROBE(old_begun, on_begun(&missing, ctx))
-PROBE(old_answered, on_answered(&missing, ctx))
-PROBE(old_failed, on_failure(&missing, ctx, true))
-PROBE(old_context_error, on_context_error(&missing, ctx, true))
+PROBE(old_ended, on_ended(&missing, ctx))
 /* all */
 PROBE(user_found, on_user(&missing, ctx))
 PROBE(stream_met, on_stream(&missing, ctx))

@@ -51,6 +51,9 @@ type etcdBinary struct {
 	RecordError      uint64
 	CertificateError uint64
 	HostnameError    uint64
+	ContextAsked     uint64
+	StatusUnchecked  uint64
+	Answered         uint64
 	PeerAuth         uint16
 	TlsPeers         uint16
 	Subject          uint16
@@ -85,8 +88,7 @@ type etcdBinary struct {
 	FdRemote         uint16
 	Layout           uint8
 	EntryWrapped     uint8
-	StatusChecked    uint8
-	Reserved         uint8
+	Reserved         [2]uint8
 	_                [4]byte
 }
 
@@ -343,12 +345,9 @@ const (
 	etcdProgEntryApplied        = "entry_applied"
 	etcdProgHandshakeFailed     = "handshake_failed"
 	etcdProgLeaseRevoking       = "lease_revoking"
-	etcdProgOldAnswered         = "old_answered"
 	etcdProgOldBegun            = "old_begun"
-	etcdProgOldContextError     = "old_context_error"
-	etcdProgOldFailed           = "old_failed"
+	etcdProgOldEnded            = "old_ended"
 	etcdProgStreamMet           = "stream_met"
-	etcdProgUnaryContextError   = "unary_context_error"
 	etcdProgUnaryFailed         = "unary_failed"
 	etcdProgUnaryServed         = "unary_served"
 	etcdProgUserFound           = "user_found"
@@ -414,19 +413,16 @@ type etcdSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdProgramSpecs struct {
-	EntryApplied      *ebpf.ProgramSpec `ebpf:"entry_applied"`
-	HandshakeFailed   *ebpf.ProgramSpec `ebpf:"handshake_failed"`
-	LeaseRevoking     *ebpf.ProgramSpec `ebpf:"lease_revoking"`
-	OldAnswered       *ebpf.ProgramSpec `ebpf:"old_answered"`
-	OldBegun          *ebpf.ProgramSpec `ebpf:"old_begun"`
-	OldContextError   *ebpf.ProgramSpec `ebpf:"old_context_error"`
-	OldFailed         *ebpf.ProgramSpec `ebpf:"old_failed"`
-	StreamMet         *ebpf.ProgramSpec `ebpf:"stream_met"`
-	UnaryContextError *ebpf.ProgramSpec `ebpf:"unary_context_error"`
-	UnaryFailed       *ebpf.ProgramSpec `ebpf:"unary_failed"`
-	UnaryServed       *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UserFound         *ebpf.ProgramSpec `ebpf:"user_found"`
-	WatchersNotified  *ebpf.ProgramSpec `ebpf:"watchers_notified"`
+	EntryApplied     *ebpf.ProgramSpec `ebpf:"entry_applied"`
+	HandshakeFailed  *ebpf.ProgramSpec `ebpf:"handshake_failed"`
+	LeaseRevoking    *ebpf.ProgramSpec `ebpf:"lease_revoking"`
+	OldBegun         *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldEnded         *ebpf.ProgramSpec `ebpf:"old_ended"`
+	StreamMet        *ebpf.ProgramSpec `ebpf:"stream_met"`
+	UnaryFailed      *ebpf.ProgramSpec `ebpf:"unary_failed"`
+	UnaryServed      *ebpf.ProgramSpec `ebpf:"unary_served"`
+	UserFound        *ebpf.ProgramSpec `ebpf:"user_found"`
+	WatchersNotified *ebpf.ProgramSpec `ebpf:"watchers_notified"`
 }
 
 // etcdMapSpecs contains maps before they are loaded into the kernel.
@@ -548,19 +544,16 @@ type etcdVariables struct {
 //
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdPrograms struct {
-	EntryApplied      *ebpf.Program `ebpf:"entry_applied"`
-	HandshakeFailed   *ebpf.Program `ebpf:"handshake_failed"`
-	LeaseRevoking     *ebpf.Program `ebpf:"lease_revoking"`
-	OldAnswered       *ebpf.Program `ebpf:"old_answered"`
-	OldBegun          *ebpf.Program `ebpf:"old_begun"`
-	OldContextError   *ebpf.Program `ebpf:"old_context_error"`
-	OldFailed         *ebpf.Program `ebpf:"old_failed"`
-	StreamMet         *ebpf.Program `ebpf:"stream_met"`
-	UnaryContextError *ebpf.Program `ebpf:"unary_context_error"`
-	UnaryFailed       *ebpf.Program `ebpf:"unary_failed"`
-	UnaryServed       *ebpf.Program `ebpf:"unary_served"`
-	UserFound         *ebpf.Program `ebpf:"user_found"`
-	WatchersNotified  *ebpf.Program `ebpf:"watchers_notified"`
+	EntryApplied     *ebpf.Program `ebpf:"entry_applied"`
+	HandshakeFailed  *ebpf.Program `ebpf:"handshake_failed"`
+	LeaseRevoking    *ebpf.Program `ebpf:"lease_revoking"`
+	OldBegun         *ebpf.Program `ebpf:"old_begun"`
+	OldEnded         *ebpf.Program `ebpf:"old_ended"`
+	StreamMet        *ebpf.Program `ebpf:"stream_met"`
+	UnaryFailed      *ebpf.Program `ebpf:"unary_failed"`
+	UnaryServed      *ebpf.Program `ebpf:"unary_served"`
+	UserFound        *ebpf.Program `ebpf:"user_found"`
+	WatchersNotified *ebpf.Program `ebpf:"watchers_notified"`
 }
 
 func (p *etcdPrograms) Close() error {
@@ -568,12 +561,9 @@ func (p *etcdPrograms) Close() error {
 		p.EntryApplied,
 		p.HandshakeFailed,
 		p.LeaseRevoking,
-		p.OldAnswered,
 		p.OldBegun,
-		p.OldContextError,
-		p.OldFailed,
+		p.OldEnded,
 		p.StreamMet,
-		p.UnaryContextError,
 		p.UnaryFailed,
 		p.UnaryServed,
 		p.UserFound,

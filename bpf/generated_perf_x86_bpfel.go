@@ -28,6 +28,9 @@ type perfBinary struct {
 	RecordError      uint64
 	CertificateError uint64
 	HostnameError    uint64
+	ContextAsked     uint64
+	StatusUnchecked  uint64
+	Answered         uint64
 	PeerAuth         uint16
 	TlsPeers         uint16
 	Subject          uint16
@@ -62,8 +65,7 @@ type perfBinary struct {
 	FdRemote         uint16
 	Layout           uint8
 	EntryWrapped     uint8
-	StatusChecked    uint8
-	Reserved         uint8
+	Reserved         [2]uint8
 	_                [4]byte
 }
 
@@ -190,12 +192,9 @@ const (
 	perfProgEntryApplied        = "entry_applied"
 	perfProgHandshakeFailed     = "handshake_failed"
 	perfProgLeaseRevoking       = "lease_revoking"
-	perfProgOldAnswered         = "old_answered"
 	perfProgOldBegun            = "old_begun"
-	perfProgOldContextError     = "old_context_error"
-	perfProgOldFailed           = "old_failed"
+	perfProgOldEnded            = "old_ended"
 	perfProgStreamMet           = "stream_met"
-	perfProgUnaryContextError   = "unary_context_error"
 	perfProgUnaryFailed         = "unary_failed"
 	perfProgUnaryServed         = "unary_served"
 	perfProgUserFound           = "user_found"
@@ -261,19 +260,16 @@ type perfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type perfProgramSpecs struct {
-	EntryApplied      *ebpf.ProgramSpec `ebpf:"entry_applied"`
-	HandshakeFailed   *ebpf.ProgramSpec `ebpf:"handshake_failed"`
-	LeaseRevoking     *ebpf.ProgramSpec `ebpf:"lease_revoking"`
-	OldAnswered       *ebpf.ProgramSpec `ebpf:"old_answered"`
-	OldBegun          *ebpf.ProgramSpec `ebpf:"old_begun"`
-	OldContextError   *ebpf.ProgramSpec `ebpf:"old_context_error"`
-	OldFailed         *ebpf.ProgramSpec `ebpf:"old_failed"`
-	StreamMet         *ebpf.ProgramSpec `ebpf:"stream_met"`
-	UnaryContextError *ebpf.ProgramSpec `ebpf:"unary_context_error"`
-	UnaryFailed       *ebpf.ProgramSpec `ebpf:"unary_failed"`
-	UnaryServed       *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UserFound         *ebpf.ProgramSpec `ebpf:"user_found"`
-	WatchersNotified  *ebpf.ProgramSpec `ebpf:"watchers_notified"`
+	EntryApplied     *ebpf.ProgramSpec `ebpf:"entry_applied"`
+	HandshakeFailed  *ebpf.ProgramSpec `ebpf:"handshake_failed"`
+	LeaseRevoking    *ebpf.ProgramSpec `ebpf:"lease_revoking"`
+	OldBegun         *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldEnded         *ebpf.ProgramSpec `ebpf:"old_ended"`
+	StreamMet        *ebpf.ProgramSpec `ebpf:"stream_met"`
+	UnaryFailed      *ebpf.ProgramSpec `ebpf:"unary_failed"`
+	UnaryServed      *ebpf.ProgramSpec `ebpf:"unary_served"`
+	UserFound        *ebpf.ProgramSpec `ebpf:"user_found"`
+	WatchersNotified *ebpf.ProgramSpec `ebpf:"watchers_notified"`
 }
 
 // perfMapSpecs contains maps before they are loaded into the kernel.
@@ -401,19 +397,16 @@ type perfVariables struct {
 //
 // It can be passed to loadPerfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type perfPrograms struct {
-	EntryApplied      *ebpf.Program `ebpf:"entry_applied"`
-	HandshakeFailed   *ebpf.Program `ebpf:"handshake_failed"`
-	LeaseRevoking     *ebpf.Program `ebpf:"lease_revoking"`
-	OldAnswered       *ebpf.Program `ebpf:"old_answered"`
-	OldBegun          *ebpf.Program `ebpf:"old_begun"`
-	OldContextError   *ebpf.Program `ebpf:"old_context_error"`
-	OldFailed         *ebpf.Program `ebpf:"old_failed"`
-	StreamMet         *ebpf.Program `ebpf:"stream_met"`
-	UnaryContextError *ebpf.Program `ebpf:"unary_context_error"`
-	UnaryFailed       *ebpf.Program `ebpf:"unary_failed"`
-	UnaryServed       *ebpf.Program `ebpf:"unary_served"`
-	UserFound         *ebpf.Program `ebpf:"user_found"`
-	WatchersNotified  *ebpf.Program `ebpf:"watchers_notified"`
+	EntryApplied     *ebpf.Program `ebpf:"entry_applied"`
+	HandshakeFailed  *ebpf.Program `ebpf:"handshake_failed"`
+	LeaseRevoking    *ebpf.Program `ebpf:"lease_revoking"`
+	OldBegun         *ebpf.Program `ebpf:"old_begun"`
+	OldEnded         *ebpf.Program `ebpf:"old_ended"`
+	StreamMet        *ebpf.Program `ebpf:"stream_met"`
+	UnaryFailed      *ebpf.Program `ebpf:"unary_failed"`
+	UnaryServed      *ebpf.Program `ebpf:"unary_served"`
+	UserFound        *ebpf.Program `ebpf:"user_found"`
+	WatchersNotified *ebpf.Program `ebpf:"watchers_notified"`
 }
 
 func (p *perfPrograms) Close() error {
@@ -421,12 +414,9 @@ func (p *perfPrograms) Close() error {
 		p.EntryApplied,
 		p.HandshakeFailed,
 		p.LeaseRevoking,
-		p.OldAnswered,
 		p.OldBegun,
-		p.OldContextError,
-		p.OldFailed,
+		p.OldEnded,
 		p.StreamMet,
-		p.UnaryContextError,
 		p.UnaryFailed,
 		p.UnaryServed,
 		p.UserFound,

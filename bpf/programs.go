@@ -142,7 +142,7 @@ func uses(spec *ebpf.CollectionSpec, name string) bool {
 func isConstant(name string) bool { return strings.HasPrefix(name, ".") }
 
 // ForgetTypes gives the memory back that the types of the kernel take, some MiB. What
-// is loaded later, for an etcd of another version, reads them again: 12 ms.
+// is loaded later, for an etcd of another version, reads them again: 20 ms.
 func (p *Programs) ForgetTypes() { p.types = btf.NewCache() }
 
 // Probe is a place to attach to.

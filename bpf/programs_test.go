@@ -51,7 +51,7 @@ func TestVersionsOfEtcdAreMetInAnyOrder(t *testing.T) {
 				require.NoError(t, err)
 				id, _ := info.ID()
 				assert.Contains(t, uses[id], "old_begun")
-				assert.Contains(t, uses[id], "old_answered", "it was begun where it ends")
+				assert.Contains(t, uses[id], "old_ended", "it was begun where it ends")
 			})
 		}
 	}

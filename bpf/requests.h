@@ -4,8 +4,7 @@
  * Unary requests: one trap for each that succeeds.
  *
  * etcd 3.5 and later calls v3rpc.logUnaryRequestStats at the end of each, with context, method, start, request and
- * response. 3.4 does so at debug level only: there the interceptor's closure is the beginning and gRPC's sendResponse
- * the end. What failed, and why, is told by functions that run for failures only.
+ * response. 3.4 does so at debug level only: old.h. Why a request failed: failures.h.
  *
  * All programs sit on the conditional jump of the stack check: the arguments are still in registers, and the kernel
  * emulates it, one trap of about 0.6 us; the first instruction would be stepped over with a second trap, 9 us.
@@ -51,14 +50,6 @@ struct {
 
 /* How exactly the start of a request is known, ns. Between two requests of a goroutine lies far more. */
 #define CLOCKS_DIFFER 2000
-
-/* Requests of etcd 3.4 that are being served. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct goroutine);
-	__type(value, struct served);
-} begun SEC(".maps");
 
 static __always_inline struct header header(struct pt_regs *ctx, __u8 kind, __u8 layout)
 {
@@ -354,117 +345,6 @@ static __always_inline void on_served(long *missing, struct pt_regs *ctx)
 	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
 	if (finish(&h, &s, b, p))
 		take_transaction(&h, &s, b);
-}
-
-/* 3.4, v3rpc.newLogUnaryInterceptor.func1(ctx, req, info, handler) */
-static __always_inline void on_begun(long *missing, struct pt_regs *ctx)
-{
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
-		return;
-	struct served s = {
-		.ctx = GO_REG1(ctx), .request_type = GO_REG2(ctx), .request = GO_REG3(ctx), .method = GO_REG4(ctx) + 16,
-		.ext = h.ktime, .number = UNKNOWN, .flags = REQUEST_BY_KTIME,
-	};
-	struct goroutine g = {.tgid = h.tgid, .g = h.goroutine};
-	if (bpf_map_update_elem(&begun, &g, &s, BPF_NOEXIST)) {
-		count(COUNT_UNFINISHED); /* goroutines are used again */
-		bpf_map_update_elem(&begun, &g, &s, BPF_ANY);
-	}
-}
-
-/* 3.4, the end of the request that this goroutine has begun. */
-static __always_inline void end(const struct header *h, struct process *p, struct binary *b, __u64 response)
-{
-	struct goroutine g = {.tgid = h->tgid, .g = h->goroutine};
-	struct served *found = bpf_map_lookup_elem(&begun, &g);
-	if (!found)
-		return;
-	struct served s = *found;
-	bpf_map_delete_elem(&begun, &g);
-	s.response = response;
-	if (finish(h, &s, b, p))
-		take_transaction(h, &s, b);
-}
-
-/* 3.4, grpc.(*Server).sendResponse(t, stream, msg, ...) */
-static __always_inline void on_answered(long *missing, struct pt_regs *ctx)
-{
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
-		return;
-	end(&h, p, b, GO_REG5(ctx));
-}
-
-static __always_inline void fail(long *missing, const struct header *h, __u32 code, const struct go_string *message)
-{
-	struct failure *f = reserve(sizeof *f);
-	if (!f)
-		return;
-	f->h = *h;
-	f->code = code;
-	f->message_len = message ? take_text(missing, f->message, message, MESSAGE_MAX) : 0;
-	submit(f);
-}
-
-/* internal/status.(*Error).GRPCStatus(): gRPC asks a failed request's error for its code, after it was served, and
- * interceptors may have asked before. In most builds it is a small function without a stack check: stepped over, but only for
- * failures. old: of etcd 3.4, where it is the end of the request too. */
-static __always_inline void on_failure(long *missing, struct pt_regs *ctx, bool old)
-{
-	struct go_string message = {};
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	if (!find(ctx, RECORD_FAILURE, &h, &p, &b) || b->status_code == NONE || (b->status_checked && STACK_WILL_GROW(ctx)))
-		return;
-	__u64 status = argument(missing, ctx, b, 0);
-	for (int i = 0; i < 3 && i < b->status_depth; i++)
-		status = take_word(missing, status);
-	if (!status)
-		return;
-	__s64 code = take_number(missing, status, b->status_code, 4);
-	take(missing, &message, sizeof message, status + b->status_message);
-	count_missing(missing);
-	if (old)
-		end(&h, p, b, 0);
-	fail(missing, &h, code, &message);
-}
-
-/* What gRPC makes of an error that is no status of its own: codes/codes.go. */
-enum code { CODE_CANCELLED = 1, CODE_UNKNOWN = 2, CODE_DEADLINE_EXCEEDED = 4 };
-
-/* context.Canceled is an error as any other but for its text. */
-static __always_inline bool is_canceled(long *missing, const struct go_string *s)
-{
-	char text[16];
-	return s->len == sizeof text && take(missing, text, sizeof text, s->data) && !__builtin_memcmp(text, "context canceled", sizeof text);
-}
-
-/* status.FromContextError(err): for errors that are no gRPC status, as those of locks and elections. */
-static __always_inline void on_context_error(long *missing, struct pt_regs *ctx, bool old)
-{
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_FAILURE, &h, &p, &b))
-		return;
-	if (old)
-		end(&h, p, b, 0);
-	__u64 type = take_word(missing, argument(missing, ctx, b, 0) + 8);
-	struct go_string message = {};
-	__u32 code = CODE_UNKNOWN;
-	if (!type)
-		return;
-	if (type == b->deadline + p->bias)
-		code = CODE_DEADLINE_EXCEEDED;
-	else if (type == b->plain_error + p->bias && take(missing, &message, sizeof message, argument(missing, ctx, b, 1)) && is_canceled(missing, &message))
-		code = CODE_CANCELLED;
-	fail(missing, &h, code, code == CODE_UNKNOWN ? &message : 0);
 }
 
 /* In etcdserver.(*EtcdServer).AuthInfoFromCtx, after authStore's has returned: AX is *auth.AuthInfo, Username at 0. */

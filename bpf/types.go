@@ -54,20 +54,17 @@ const (
 // Program is one that can be attached.
 type Program string
 
-// What each is attached to is said in requests.h, streams.h, applied.h and
-// handshake.h.
+// What each is attached to is said in requests.h, failures.h, old.h, streams.h,
+// applied.h and handshake.h.
 const (
-	UnaryServed       Program = etcdProgUnaryServed
-	UnaryFailed       Program = etcdProgUnaryFailed
-	UnaryContextError Program = etcdProgUnaryContextError
-	UserFound         Program = etcdProgUserFound
-	OldBegun          Program = etcdProgOldBegun
-	OldAnswered       Program = etcdProgOldAnswered
-	OldFailed         Program = etcdProgOldFailed
-	OldContextError   Program = etcdProgOldContextError
-	StreamMet         Program = etcdProgStreamMet
-	EntryApplied      Program = etcdProgEntryApplied
-	WatchersNotified  Program = etcdProgWatchersNotified
-	LeaseRevoking     Program = etcdProgLeaseRevoking
-	HandshakeFailed   Program = etcdProgHandshakeFailed
+	UnaryServed      Program = etcdProgUnaryServed
+	UnaryFailed      Program = etcdProgUnaryFailed
+	UserFound        Program = etcdProgUserFound
+	OldBegun         Program = etcdProgOldBegun
+	OldEnded         Program = etcdProgOldEnded
+	StreamMet        Program = etcdProgStreamMet
+	EntryApplied     Program = etcdProgEntryApplied
+	WatchersNotified Program = etcdProgWatchersNotified
+	LeaseRevoking    Program = etcdProgLeaseRevoking
+	HandshakeFailed  Program = etcdProgHandshakeFailed
 )

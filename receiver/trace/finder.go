@@ -30,23 +30,21 @@ func (f *finder) lack(what string, err error) {
 	f.x.lacks = append(f.x.lacks, fmt.Sprintf("%s: %v", what, err))
 }
 
-// probe is a program at the stack check of a function.
-func (f *finder) probe(program bpf.Program, function gobinary.Function) error {
-	p, err := f.place(program, function)
-	if err == nil {
-		f.x.probes = append(f.x.probes, p)
+// probe puts a program at the stack check of a function, and says where that is. A
+// program that has several probes knows them by that.
+func (f *finder) probe(program bpf.Program, function gobinary.Function) (addr uint64, err error) {
+	if addr, err = f.file.StackCheck(function); err != nil {
+		return 0, err
 	}
-	return err
+	return addr, f.probeAt(program, addr)
 }
 
-// place is where such a probe belongs.
-func (f *finder) place(program bpf.Program, function gobinary.Function) (bpf.Probe, error) {
-	at, err := f.file.StackCheck(function)
+func (f *finder) probeFunction(program bpf.Program, suffix string) (addr uint64, err error) {
+	function, err := f.function(suffix)
 	if err != nil {
-		return bpf.Probe{}, err
+		return 0, err
 	}
-	offset, err := f.file.FileOffset(at)
-	return bpf.Probe{Program: program, Offset: offset}, err
+	return f.probe(program, function)
 }
 
 func (f *finder) probeAt(program bpf.Program, addr uint64) error {
@@ -57,12 +55,14 @@ func (f *finder) probeAt(program bpf.Program, addr uint64) error {
 	return err
 }
 
-func (f *finder) probeFunction(program bpf.Program, suffix string) error {
-	function, err := f.function(suffix)
+// place is where a probe at the stack check of a function belongs.
+func (f *finder) place(program bpf.Program, function gobinary.Function) (bpf.Probe, error) {
+	at, err := f.file.StackCheck(function)
 	if err != nil {
-		return err
+		return bpf.Probe{}, err
 	}
-	return f.probe(program, function)
+	offset, err := f.file.FileOffset(at)
+	return bpf.Probe{Program: program, Offset: offset}, err
 }
 
 // field is the offset of a field within fields of structs: "State.PeerCertificates".

@@ -75,7 +75,8 @@ func (f *finder) requests() error {
 	if f.old {
 		return f.oldRequests()
 	}
-	return f.probe(bpf.UnaryServed, served)
+	_, err = f.probe(bpf.UnaryServed, served)
+	return err
 }
 
 // oldRequests are those of etcd 3.4, which calls logUnaryRequestStats at debug
@@ -84,10 +85,11 @@ func (f *finder) oldRequests() error {
 	if f.x.binary.Layout == bpf.LayoutStack {
 		return fmt.Errorf("etcd 3.4 of %s passes arguments on the stack, which is unknown here", f.x.build.GoVersion)
 	}
-	return errors.Join(
-		f.probeFunction(bpf.OldBegun, fnBegun),
-		f.probeFunction(bpf.OldAnswered, fnAnswered),
-	)
+	_, err := f.probeFunction(bpf.OldBegun, fnBegun)
+	if err == nil {
+		f.x.binary.Answered, err = f.probeFunction(bpf.OldEnded, fnAnswered)
+	}
+	return err
 }
 
 // messages finds the requests and responses. Older versions do not have all.
@@ -183,9 +185,9 @@ func (f *finder) peer() {
 // failures finds the functions that run for failed requests only.
 func (f *finder) failures() {
 	b := &f.x.binary
-	failed, contextError := bpf.UnaryFailed, bpf.UnaryContextError
+	failed := bpf.UnaryFailed
 	if f.old {
-		failed, contextError = bpf.OldFailed, bpf.OldContextError
+		failed = bpf.OldEnded
 	}
 	b.StatusCode = bpf.None
 	var depth, message, code uint16
@@ -199,10 +201,9 @@ func (f *finder) failures() {
 		var asked gobinary.Function
 		if asked, err = f.function(fnStatusAsked); err == nil {
 			b.StatusCode, b.StatusMessage, b.StatusDepth = code, message, depth
-			if err = f.probe(failed, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
+			if _, err = f.probe(failed, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
+				b.StatusUnchecked = asked.Entry
 				err = f.probeAt(failed, asked.Entry)
-			} else if err == nil {
-				b.StatusChecked = 1
 			}
 		}
 	}
@@ -215,7 +216,7 @@ func (f *finder) failures() {
 		var plain *gobinary.Type
 		if plain, err = f.file.Type("errors.errorString"); err == nil {
 			b.PlainError = plain.Pointer
-			err = f.probeFunction(contextError, fnContextAsked)
+			b.ContextAsked, err = f.probeFunction(failed, fnContextAsked)
 		}
 	}
 	if err != nil {

@@ -39,7 +39,7 @@ func (f *finder) streams(emits func(*operation) bool) {
 		if at.stream == bpf.StreamClose && notCreated != nil {
 			err = fmt.Errorf("without %s: %w", streams[0].name, notCreated)
 		} else {
-			addr, err = f.streamProbe(at.function)
+			addr, err = f.probeFunction(bpf.StreamMet, at.function)
 		}
 		if err != nil {
 			if at.stream == bpf.StreamWatch {
@@ -65,17 +65,4 @@ func (f *finder) streams(emits func(*operation) bool) {
 	if f.set(&err, &b.Watchers, "v3rpc.serverWatchStream", "watchStream"); err != nil {
 		f.lack("watch_close, and client.address of watch_cancel", err)
 	}
-}
-
-// streamProbe puts the program of streams at the stack check of a function. It knows the
-// stream by that address.
-func (f *finder) streamProbe(function string) (addr uint64, err error) {
-	found, err := f.function(function)
-	if err != nil {
-		return 0, err
-	}
-	if addr, err = f.file.StackCheck(found); err != nil {
-		return 0, err
-	}
-	return addr, f.probeAt(bpf.StreamMet, addr)
 }
