@@ -182,7 +182,6 @@ func (d *Disk) FollowFileSystem(magic int64) error {
 	if d.NeedsFiles() {
 		return d.without
 	}
-	defer d.with.ForgetTypes()
 	if err := d.attach(callSyncs); err != nil {
 		return err
 	}

@@ -59,8 +59,9 @@ static __always_inline void tell_context_error(long *missing, struct pt_regs *ct
 	fail(missing, h, code, code == CODE_UNKNOWN ? &message : 0);
 }
 
-/* Both are called for failures only. GRPCStatus is a small function, in most builds without a stack check: stepped over. */
-static __always_inline bool find_failure(struct pt_regs *ctx, struct header *h, struct process **p, struct binary **b, __u64 *at)
+/* Where one of several probes is, as linked. That of GRPCStatus, a small function, is in most builds at its first instruction, as
+ * it has no stack check: stepped over, but only for failures. */
+static __always_inline bool find_at(struct pt_regs *ctx, struct header *h, struct process **p, struct binary **b, __u64 *at)
 {
 	if (!find(ctx, RECORD_FAILURE, h, p, b))
 		return false;
@@ -82,6 +83,6 @@ static __always_inline void on_failed(long *missing, struct pt_regs *ctx)
 	struct binary *b;
 	struct header h;
 	__u64 at;
-	if (find_failure(ctx, &h, &p, &b, &at))
+	if (find_at(ctx, &h, &p, &b, &at))
 		tell_reason(missing, ctx, &h, p, b, at);
 }

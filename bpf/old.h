@@ -49,16 +49,17 @@ static __always_inline void end(const struct header *h, struct process *p, struc
 		take_transaction(h, &s, b);
 }
 
-/* Where a request ends: grpc.(*Server).sendResponse(t, stream, msg, ...), or why it failed is asked. */
+/* Where a request ends: grpc.(*Server).sendResponse(t, stream, msg, ...), or why it failed is asked. It has ended also if that
+ * cannot be read. */
 static __always_inline void on_ended(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
 	struct header h;
 	__u64 at;
-	if (!find_failure(ctx, &h, &p, &b, &at))
+	if (!find_at(ctx, &h, &p, &b, &at))
 		return;
-	end(&h, p, b, GO_REG5(ctx) & -is_zero(at ^ b->answered)); /* without a branch: finish */
+	end(&h, p, b, GO_REG5(ctx) & -is_zero(at ^ b->answered)); /* no response if it failed; no branch, as in finish */
 	if (at != b->answered)
 		tell_reason(missing, ctx, &h, p, b, at);
 }

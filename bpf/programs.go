@@ -35,8 +35,8 @@ type Options struct {
 // Programs are the loaded programs with their maps. Nothing is attached yet.
 type Programs struct {
 	spec    *ebpf.CollectionSpec
-	loaded  *ebpf.Collection // of the programs those that were needed until now: forAll, loadFor
-	types   *btf.Cache       // of the kernel
+	loaded  *ebpf.Collection // of the programs those that were needed until now: forAll, Prepare
+	types   *btf.Cache       // of the kernel; nil until they are needed
 	records buffer
 	lost    *ebpf.Memory // nil: it is asked for
 	pids    *pids
@@ -50,7 +50,6 @@ type Programs struct {
 // caller who may not do this learns why from internal/privilege.
 func Load(o Options) (*Programs, error) {
 	p := &Programs{
-		types: btf.NewCache(),
 		perf:  o.PerfBuffer || errors.Is(features.HaveMapType(ebpf.RingBuf), ebpf.ErrNotSupported),
 		multi: !o.PerfUprobes && features.HaveBPFLinkUprobeMulti() == nil,
 
@@ -102,8 +101,8 @@ func Load(o Options) (*Programs, error) {
 }
 
 // forAll tells whether a program is of use for every etcd. These are loaded at once, so
-// that a kernel which takes none says so before an etcd is met; each of the others when
-// it is needed, which for one etcd are less than half.
+// that a kernel which takes none says so before an etcd is met; what else an etcd needs
+// is loaded when it is met.
 func forAll(program string) bool {
 	return program == etcdProgStreamMet || program == etcdProgHandshakeFailed
 }
@@ -111,6 +110,9 @@ func forAll(program string) bool {
 // load puts some programs of spec into the kernel, with the maps that they use: those of
 // shared, and new ones.
 func (p *Programs) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, which func(name string) bool) (loaded *ebpf.Collection, err error) {
+	if p.types == nil {
+		p.types = btf.NewCache()
+	}
 	some := *spec // what is in it is only read
 	some.Programs, some.Maps, shared = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(shared)
 	maps.DeleteFunc(some.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !which(name) })
@@ -138,12 +140,13 @@ func uses(spec *ebpf.CollectionSpec, name string) bool {
 	return false
 }
 
-// isConstant tells whether a map has constants, which each load has anew.
+// isConstant tells whether a map has constants, which each load has anew. No program has
+// variables.
 func isConstant(name string) bool { return strings.HasPrefix(name, ".") }
 
 // ForgetTypes gives the memory back that the types of the kernel take, some MiB. What
 // is loaded later, for an etcd of another version, reads them again: 20 ms.
-func (p *Programs) ForgetTypes() { p.types = btf.NewCache() }
+func (p *Programs) ForgetTypes() { p.types = nil }
 
 // Probe is a place to attach to.
 type Probe struct {
@@ -159,7 +162,7 @@ func (p *Programs) Attach(exe string, pid int, probes []Probe) (*Attachment, err
 	if err != nil {
 		return nil, err
 	}
-	if err := p.loadFor(probes); err != nil {
+	if err := p.Prepare(probes); err != nil {
 		return nil, err
 	}
 	a := &Attachment{}
@@ -189,14 +192,14 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 }
 
 func (p *Programs) program(name Program) (*ebpf.Program, error) {
-	if program := p.loaded.Programs[string(name)]; program != nil {
+	if program, ok := p.loaded.Programs[string(name)]; ok {
 		return program, nil
 	}
 	return nil, fmt.Errorf("there is no program %s", name)
 }
 
-// loadFor loads what probes need and is not loaded yet.
-func (p *Programs) loadFor(probes []Probe) error {
+// Prepare loads what probes need and is not loaded yet, so that Attach does not.
+func (p *Programs) Prepare(probes []Probe) error {
 	missing := map[string]bool{}
 	for _, probe := range probes {
 		if name := string(probe.Program); p.loaded.Programs[name] == nil {
@@ -210,10 +213,11 @@ func (p *Programs) loadFor(probes []Probe) error {
 	if err != nil {
 		return p.refused(err)
 	}
-	defer p.ForgetTypes()
 	defer more.Close() // programs keep their maps
 	for name := range missing {
-		p.loaded.Programs[name] = more.DetachProgram(name)
+		if program := more.DetachProgram(name); program != nil {
+			p.loaded.Programs[name] = program
+		}
 	}
 	for name := range more.Maps {
 		if p.loaded.Maps[name] == nil { // of those before none used it

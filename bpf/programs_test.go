@@ -32,8 +32,8 @@ func TestVersionsOfEtcdAreMetInAnyOrder(t *testing.T) {
 						}
 					}
 					require.NotEmpty(t, probes)
-					require.NoError(t, p.loadFor(probes[:1]), "some need not what others do")
-					require.NoError(t, p.loadFor(probes))
+					require.NoError(t, p.Prepare(probes[:1]), "some need not what others do")
+					require.NoError(t, p.Prepare(probes))
 					for _, probe := range probes {
 						assert.Contains(t, p.loaded.Programs, string(probe.Program))
 					}

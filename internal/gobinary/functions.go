@@ -52,8 +52,11 @@ func (d *moduledata) matchNames(m *image, match func([]byte) bool) (map[uint32]s
 			return nil, err
 		}
 		whole := bytes.LastIndexByte(text, 0) + 1 // the last name may go on behind the window
+		if offset+uint64(len(text)) == d.names.len {
+			whole = len(text)
+		}
 		if whole == 0 {
-			whole = len(text) // no function has a name as long as the window
+			return nil, corrupt("the name of a function has more than %d bytes", len(text))
 		}
 		for name := range bytes.SplitSeq(text[:whole], []byte{0}) {
 			if len(name) > 0 && match(name) {

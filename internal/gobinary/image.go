@@ -54,7 +54,7 @@ func (m *image) read(p []byte, addr uint64) error {
 		return corrupt("%d bytes at %#x are not in the file", len(p), addr)
 	}
 	if len(p) < pageBytes {
-		return m.pages.read(m, s, p, addr)
+		return m.pages.copy(m, s, p, addr)
 	}
 	return m.readSegment(s, p, addr)
 }

@@ -20,12 +20,17 @@ const (
 	maxCandidates = 100
 
 	// maxRelocations: real position independent files have 130,000. 16 bytes
-	// each are kept, so 32 MiB at worst, and as much while they are sorted.
+	// each are kept, so 32 MiB at worst, and as much while they are ordered.
 	maxRelocations = 2 << 20
 
 	// maxRelocatedPages limits the distance between them: 4 GiB, as code of Go
-	// reaches no further. Real: 10,000, of 4 bytes each.
+	// reaches no further. Real: 2,500 pages, of 4 bytes each.
 	maxRelocatedPages = 1 << 20
+
+	// maxPages is how many pages are read for small pieces in all. At
+	// maxPagesKept, 4 MiB, all are forgotten. Real: 400 are read.
+	maxPages     = 1 << 14
+	maxPagesKept = 1 << 10
 
 	// maxFunctions: 16 bytes each are read, none are kept.
 	maxFunctions = 1 << 20

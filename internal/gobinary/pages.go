@@ -5,20 +5,15 @@ package gobinary
 
 import "sync"
 
-const (
-	pageBytes = 4096
-
-	// pagesKept: what the types of an etcd are read from are 400, and then all
-	// are forgotten.
-	pagesKept = 1024
-)
+const pageBytes = 4096
 
 // pages keeps what small pieces were read from. To find a type by its name and
-// to read its fields takes 50 of them, mostly from the same few hundred pages: a
-// third of the system calls. The zero value is ready; safe for concurrent use.
+// to read its fields takes 50 of them, mostly from the same few hundred pages. The
+// zero value is ready; safe for concurrent use.
 type pages struct {
 	mu   sync.Mutex
 	kept map[pageKey][]byte
+	read int // at most maxPages
 }
 
 // pageKey is a page of a segment: in a hostile file they overlap.
@@ -27,8 +22,8 @@ type pageKey struct {
 	addr uint64
 }
 
-// read fills p with the memory of s at addr.
-func (c *pages) read(m *image, s segment, p []byte, addr uint64) error {
+// copy fills p with the memory of s at addr.
+func (c *pages) copy(m *image, s segment, p []byte, addr uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(p) > 0 {
@@ -49,11 +44,14 @@ func (c *pages) page(m *image, s segment, begin uint64) ([]byte, error) {
 	if page := c.kept[key]; page != nil {
 		return page, nil
 	}
+	if c.read++; c.read > maxPages {
+		return nil, corrupt("more than %d pages were read for what is asked of it", maxPages)
+	}
 	page := make([]byte, min(pageBytes-begin%pageBytes, s.size-(begin-s.addr)))
 	if err := m.readSegment(s, page, begin); err != nil {
 		return nil, err
 	}
-	if c.kept == nil || len(c.kept) >= pagesKept {
+	if c.kept == nil || len(c.kept) >= maxPagesKept {
 		c.kept = map[pageKey][]byte{}
 	}
 	c.kept[key] = page

@@ -5,8 +5,10 @@ package gobinary
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,7 +46,7 @@ func TestSmallPiecesAreWhatIsInTheFileWithItsRelocations(t *testing.T) {
 	for range 20_000 {
 		s := m.segments[random.IntN(len(m.segments))]
 		n := random.Uint64N(min(s.size, 2*pageBytes))
-		addr := s.addr + random.Uint64N(s.size-n)
+		addr := s.addr + random.Uint64N(s.size-n+1)
 		p := make([]byte, n)
 		require.NoError(t, m.read(p, addr))
 		require.Equal(t, want[s][addr-s.addr:][:n], p, "%d bytes at %#x", n, addr)
@@ -52,11 +54,62 @@ func TestSmallPiecesAreWhatIsInTheFileWithItsRelocations(t *testing.T) {
 	assert.Len(t, m.pages.kept, 10)
 }
 
-func TestPagesThatAreKeptAreFew(t *testing.T) {
-	m := &image{r: bytes.NewReader(make([]byte, 3*pagesKept*pageBytes)), segments: []segment{{size: 3 * pagesKept * pageBytes}}}
-	for addr := uint64(0); addr < m.segments[0].size; addr += pageBytes {
+func TestPagesAreFew(t *testing.T) {
+	const size = maxPages * pageBytes
+	m := &image{r: zeros(size), segments: []segment{{size: size + pageBytes}}}
+	for addr := uint64(0); addr < size; addr += pageBytes {
 		_, err := m.word(addr)
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(m.pages.kept), pagesKept)
+		require.LessOrEqual(t, len(m.pages.kept), maxPagesKept)
 	}
+	_, err := m.word(0)
+	assert.ErrorIs(t, err, ErrCorrupt, "no file needs more")
+}
+
+// zeros is a file of as many.
+type zeros int64
+
+func (z zeros) ReadAt(p []byte, offset int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestPointersAreFoundWhereTheLoaderWritesThemAndInMemory(t *testing.T) {
+	const wanted = 0x1234_5678
+	file := make([]byte, 4*pageBytes)
+	for _, at := range []int{0x1000, 0x2ff8} {
+		binary.LittleEndian.PutUint64(file[at:], wanted)
+	}
+	m := &image{r: bytes.NewReader(file), left: maxScanBytes, segments: []segment{{addr: 0, size: uint64(len(file)), flags: elf.PF_W}}}
+	var err error
+	m.relocations, err = byPage([]relocation{{0x800, 7}, {0x808, wanted}, {0x2000, wanted}})
+	require.NoError(t, err)
+	found := func() (all []uint64) {
+		require.NoError(t, m.eachPointer(wanted, func(at, _ uint64) error {
+			all = append(all, at)
+			return nil
+		}))
+		return all
+	}
+	assert.Equal(t, []uint64{0x808, 0x2000, 0x808, 0x1000, 0x2000, 0x2ff8}, found())
+	assert.EqualValues(t, maxScanBytes-len(file)-3*8, m.left, "what is looked at is limited in all")
+	m.left = 0
+	assert.Empty(t, found())
+}
+
+func TestABinaryMayBeAskedByManyAtOnce(t *testing.T) {
+	b := open(t, buildSubject(t, variants()[0]).stripped)
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			for range 20 {
+				_, err := b.Type("os.File", "file")
+				assert.NoError(t, err)
+				found, err := b.Functions(func(name []byte) bool { return string(name) == "main.main" })
+				assert.NoError(t, err)
+				assert.Len(t, found, 1)
+			}
+		})
+	}
+	asking.Wait()
 }

@@ -90,7 +90,7 @@ func byPage(all []relocation) (r relocations, _ error) {
 		next[one.addr/pageBytes-r.first+1]++
 	}
 	for i, n := range next {
-		if n > pageBytes {
+		if n > pageBytes/8 { // words, none over another one
 			return r, corrupt("%d relocations in one page", n)
 		}
 		if i > 0 {

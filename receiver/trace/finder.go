@@ -48,20 +48,24 @@ func (f *finder) probeFunction(program bpf.Program, suffix string) (addr uint64,
 }
 
 func (f *finder) probeAt(program bpf.Program, addr uint64) error {
-	offset, err := f.file.FileOffset(addr)
+	p, err := f.place(program, addr)
 	if err == nil {
-		f.x.probes = append(f.x.probes, bpf.Probe{Program: program, Offset: offset})
+		f.x.probes = append(f.x.probes, p)
 	}
 	return err
 }
 
-// place is where a probe at the stack check of a function belongs.
-func (f *finder) place(program bpf.Program, function gobinary.Function) (bpf.Probe, error) {
-	at, err := f.file.StackCheck(function)
+// placeIn is the probe of a program at the stack check of a function.
+func (f *finder) placeIn(program bpf.Program, function gobinary.Function) (bpf.Probe, error) {
+	addr, err := f.file.StackCheck(function)
 	if err != nil {
 		return bpf.Probe{}, err
 	}
-	offset, err := f.file.FileOffset(at)
+	return f.place(program, addr)
+}
+
+func (f *finder) place(program bpf.Program, addr uint64) (bpf.Probe, error) {
+	offset, err := f.file.FileOffset(addr)
 	return bpf.Probe{Program: program, Offset: offset}, err
 }
 

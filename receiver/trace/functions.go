@@ -46,8 +46,8 @@ var functionNames = []string{
 }
 
 // lookedFor tells whether a function is one of these. It sees 50,000 names of each
-// executable, so the last bytes, by which they differ, are looked at first. Those of a
-// closure are digits.
+// executable, so the last bytes, by which they differ, are looked at first. A closure
+// ends in a digit.
 func lookedFor(name []byte) bool {
 	if len(name) < tailBytes {
 		return false
@@ -86,6 +86,9 @@ var errNoFunction = errors.New("there is no function")
 
 // function is the only one that is called so.
 func (f *finder) function(suffix string) (gobinary.Function, error) {
+	if !slices.Contains(functionNames, suffix) {
+		return gobinary.Function{}, fmt.Errorf("%s is not among functionNames: this is a defect of the receiver", suffix)
+	}
 	all, err := f.all()
 	if err != nil {
 		return gobinary.Function{}, err

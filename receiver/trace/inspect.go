@@ -189,18 +189,15 @@ func (f *finder) failures() {
 	if f.old {
 		failed = bpf.OldEnded
 	}
-	b.StatusCode = bpf.None
-	var depth, message, code uint16
 	status, err := f.file.Type("status.Error")
 	if err == nil {
-		depth, err = f.statusDepth(status)
+		b.StatusDepth, err = f.statusDepth(status)
 	}
-	f.set(&err, &code, "status.Status", "Code")
-	f.set(&err, &message, "status.Status", "Message")
+	f.set(&err, &b.StatusCode, "status.Status", "Code")
+	f.set(&err, &b.StatusMessage, "status.Status", "Message")
 	if err == nil {
 		var asked gobinary.Function
 		if asked, err = f.function(fnStatusAsked); err == nil {
-			b.StatusCode, b.StatusMessage, b.StatusDepth = code, message, depth
 			if _, err = f.probe(failed, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
 				b.StatusUnchecked = asked.Entry
 				err = f.probeAt(failed, asked.Entry)
@@ -322,8 +319,8 @@ func (f *finder) users() {
 			case b.Kind == gobinary.Call || b.Kind == gobinary.IndirectCall:
 				called = true
 			case called && b.Kind == gobinary.JumpNotEqual:
-				offset, err := f.file.FileOffset(b.Addr)
-				f.x.user = &bpf.Probe{Program: bpf.UserFound, Offset: offset}
+				at, err := f.place(bpf.UserFound, b.Addr)
+				f.x.user = &at
 				return err
 			}
 		}

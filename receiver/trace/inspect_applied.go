@@ -51,15 +51,15 @@ func (f *finder) applied() {
 		if err != nil {
 			return err
 		}
-		onApply, err := f.place(bpf.EntryApplied, apply)
+		onApply, err := f.placeIn(bpf.EntryApplied, apply)
 		if err != nil {
 			return err
 		}
-		onNotify, err := f.place(bpf.WatchersNotified, notify)
+		onNotify, err := f.placeIn(bpf.WatchersNotified, notify)
 		if err != nil {
 			return err
 		}
-		onRevoke, err := f.place(bpf.LeaseRevoking, revoke)
+		onRevoke, err := f.placeIn(bpf.LeaseRevoking, revoke)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (f *finder) handshakes() {
 			if !logs || function.Args != argsHandshake {
 				continue
 			}
-			at, err := f.place(bpf.HandshakeFailed, function)
+			at, err := f.placeIn(bpf.HandshakeFailed, function)
 			if err != nil {
 				return err
 			}

@@ -72,12 +72,10 @@ func (t *tracer) run(ctx context.Context, probesOut func()) {
 	defer rescan.Stop()
 	collect := time.NewTicker(t.Interval)
 	defer collect.Stop()
-	due := func() {
-		t.scan(ctx)
-		t.programs.ForgetTypes() // also where no etcd was found
-	}
+	due := func() { t.scan(ctx) }
 	for {
 		privilege.With(due)
+		t.programs.ForgetTypes() // of all that this has loaded, and of Open
 		select {
 		case <-ctx.Done():
 			return
@@ -287,6 +285,9 @@ func (t *tracer) attach(p *process) error {
 	if x.err != nil {
 		return x.err
 	}
+	if err := t.programs.Prepare(t.probesOf(x.executable)); err != nil {
+		return err
+	}
 	if err := t.programs.PutBinary(x.id, &x.binary, x.operations); err != nil {
 		return err
 	}
@@ -303,6 +304,19 @@ func (t *tracer) attach(p *process) error {
 	}
 	t.Logger.Debug("probes are in etcd", zap.Int("pid", p.PID), zap.String("go", x.build.GoVersion), zap.Int("probes", len(x.probes)))
 	return nil
+}
+
+// probesOf are all that may be put into a process of an executable, now or later: what
+// they need is loaded at once, not between two requests.
+func (t *tracer) probesOf(x *executable) []bpf.Probe {
+	all := slices.Clone(x.probes)
+	if t.Window != nil {
+		all = append(all, x.applied...)
+	}
+	if x.user != nil {
+		all = append(all, *x.user)
+	}
+	return all
 }
 
 // inspect reads an executable once, however many processes run it.

@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"golang.org/x/sys/unix"
 
+	"github.com/etcdreceiver/etcdreceiver/internal/join"
 	"github.com/etcdreceiver/etcdreceiver/receiver/trace"
 )
 
@@ -72,6 +73,7 @@ func runStartup(of string, answers io.Writer) int {
 		if err != nil {
 			return s, err
 		}
+		t.Window = join.NewWindow() // authors of changes are told
 		debug.FreeOSMemory()
 		began, before, cpu := time.Now(), ownMemory("VmRSS"), ownCPU()
 		if err := t.Open(); err != nil {
