@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
+	"slices"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -81,7 +82,9 @@ func (m *image) readBuildInfo() (goVersion, modules string, _ error) {
 	var at uint64
 	candidates := 0
 	first := binary.LittleEndian.Uint64([]byte(magic))
-	err := m.scan(writable, []uint64{first}, func(addr, _ uint64) error {
+	data := m.that(writable)
+	slices.Reverse(data) // a position independent executable has up to 10 MB before it that are relocated
+	err := m.scan(data, []uint64{first}, func(addr, _ uint64) error {
 		p := make([]byte, headerBytes)
 		err := m.read(p, addr)
 		if err == nil && bytes.HasPrefix(p, []byte(magic)) {

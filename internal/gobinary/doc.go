@@ -12,7 +12,7 @@
 // taken from sections, symbols or DWARF, which may be stripped, and no tables of
 // offsets are needed: stack walks, reflection and interfaces keep the rest in
 // every Go program. Each question to the Binary then reads the few places that
-// it is about. Together they take about 10 ms and 3 MB for an etcd, and 20 ms and
+// it is about. Together they take about 10 ms and 3 MB for an etcd, and 15 ms and
 // 7 MB if it is position independent.
 //
 // # Addresses

@@ -119,7 +119,7 @@ func interesting(t testing.TB, file []byte) [][2]uint64 {
 	head, err := b.image.words(everything.Addr+descriptorBytes+8, 2)
 	require.NoError(t, err)
 	places = append(places, at(head[0], head[1]*24))
-	require.NoError(t, b.image.scan(writable, []uint64{d.table.addr}, func(addr, _ uint64) error {
+	require.NoError(t, b.image.scan(b.image.that(writable), []uint64{d.table.addr}, func(addr, _ uint64) error {
 		places = append(places, at(addr, moduleWords*8))
 		return nil
 	}))

@@ -50,9 +50,9 @@ func (m *image) eachTable(visit func(pclntab) error) (seen bool, _ error) {
 	// instruction lengths and the size of a pointer.
 	tail := uint64(m.arch.quantum())<<48 | 8<<56
 	words := []uint64{tail | uint64(format116), tail | uint64(format118), tail | uint64(format120)}
-	err := m.scan(notExecutable, words, look)
+	err := m.scan(m.that(notExecutable), words, look)
 	if err == nil && !seen {
-		err = m.scan(executable, words, look) // some linkers put constants and code into one segment
+		err = m.scan(m.that(executable), words, look) // some linkers put constants and code into one segment
 	}
 	return seen, err
 }

@@ -62,15 +62,12 @@ func (w *window) move(addr uint64) error {
 // errFound ends a scan, which then returns nil.
 var errFound = errors.New("found")
 
-// scan searches the segments of a kind for aligned 8-byte words. It calls visit
-// for each place until that returns an error or nothing is left of maxScanBytes.
-func (m *image) scan(kind func(segment) bool, words []uint64, visit func(addr, word uint64) error) error {
+// scan searches segments for aligned 8-byte words. It calls visit for each place
+// until that returns an error or nothing is left of maxScanBytes.
+func (m *image) scan(segments []segment, words []uint64, visit func(addr, word uint64) error) error {
 	w := newWindow(m)
 	least, most := slices.Min(words), slices.Max(words) // one comparison is enough for nearly all
-	for _, s := range m.segments {
-		if !kind(s) {
-			continue
-		}
+	for _, s := range segments {
 		skew := -s.addr & 7 // to the first aligned word
 		if skew > s.size {
 			continue
@@ -99,8 +96,8 @@ func (m *image) scan(kind func(segment) bool, words []uint64, visit func(addr, w
 }
 
 // eachPointer calls visit for each place that points to addr, as scan does. Where the
-// loader writes pointers the memory need not be read for it: 2 of the 10 ms that it takes
-// to open such an etcd. Some places are visited twice.
+// loader writes pointers the memory need not be read for it, which would take 2 ms. Some
+// places are visited twice.
 func (m *image) eachPointer(addr uint64, visit func(at, word uint64) error) error {
 	if m.left == 0 {
 		return nil
@@ -116,10 +113,15 @@ func (m *image) eachPointer(addr uint64, visit func(at, word uint64) error) erro
 			return err
 		}
 	}
-	return m.scan(writable, []uint64{addr}, visit)
+	return m.scan(m.that(writable), []uint64{addr}, visit)
 }
 
-// Kinds of segments, for scan.
+// that are the segments of a kind.
+func (m *image) that(kind func(segment) bool) []segment {
+	return slices.DeleteFunc(slices.Clone(m.segments), func(s segment) bool { return !kind(s) })
+}
+
+// Kinds of segments.
 func executable(s segment) bool    { return s.flags&elf.PF_X != 0 }
 func notExecutable(s segment) bool { return s.flags&elf.PF_X == 0 }
 func writable(s segment) bool      { return s.flags&elf.PF_W != 0 }
