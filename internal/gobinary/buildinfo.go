@@ -8,8 +8,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
-	"slices"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 )
