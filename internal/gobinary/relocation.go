@@ -69,6 +69,7 @@ func (m *image) readRelocations(dynamic segment) error {
 		}
 	}
 	m.relocations, err = byPage(all)
+	m.pages.kept = nil // they were kept as they are in the file
 	return err
 }
 

@@ -4,6 +4,9 @@
 package gobinary
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -38,6 +41,23 @@ func TestRelocationsAreFoundByTheirPage(t *testing.T) {
 	none, err := byPage(nil)
 	require.NoError(t, err)
 	assert.Empty(t, none.in(0))
+}
+
+// Small pieces are kept, and the end of the table is one.
+func TestWhatTheTableOfRelocationsLiesInIsRelocatedToo(t *testing.T) {
+	const table, end, place, value = 0x2000, 0x2400, 0x2200, 0x1234
+	file := make([]byte, end)
+	for i, word := range []uint64{uint64(elf.DT_RELA), table, uint64(elf.DT_RELASZ), 24, uint64(elf.DT_NULL)} {
+		binary.LittleEndian.PutUint64(file[8*i:], word)
+	}
+	for i, word := range []uint64{place, uint64(elf.R_X86_64_RELATIVE), value} {
+		binary.LittleEndian.PutUint64(file[table+8*i:], word)
+	}
+	m := &image{r: bytes.NewReader(file), arch: amd64, segments: []segment{{size: end}}}
+	require.NoError(t, m.readRelocations(segment{size: 5 * 8 * 2}))
+	word, err := m.word(place)
+	require.NoError(t, err)
+	assert.EqualValues(t, value, word)
 }
 
 func TestRelocationsThatNoLinkerMakesAreRefused(t *testing.T) {
