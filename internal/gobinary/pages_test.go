@@ -56,7 +56,7 @@ func TestSmallPiecesAreWhatIsInTheFileWithItsRelocations(t *testing.T) {
 
 func TestPagesAreFew(t *testing.T) {
 	const size = maxPages * pageBytes
-	m := &image{r: zeros(size), segments: []segment{{size: size + pageBytes}}}
+	m := &image{r: &endless{}, segments: []segment{{size: size + pageBytes}}}
 	for addr := uint64(0); addr < size; addr += pageBytes {
 		_, err := m.word(addr)
 		require.NoError(t, err)
@@ -64,14 +64,6 @@ func TestPagesAreFew(t *testing.T) {
 	}
 	_, err := m.word(0)
 	assert.ErrorIs(t, err, ErrCorrupt, "no file needs more")
-}
-
-// zeros is a file of as many.
-type zeros int64
-
-func (z zeros) ReadAt(p []byte, offset int64) (int, error) {
-	clear(p)
-	return len(p), nil
 }
 
 func TestPointersAreFoundWhereTheLoaderWritesThemAndInMemory(t *testing.T) {
