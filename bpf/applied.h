@@ -38,33 +38,23 @@ static __always_inline void tell_applied_write(long *missing, const struct heade
 }
 
 /* (*uberApplier).dispatch(r), and (*applierV3backend).Apply(r) before 3.6. A lease that is granted makes no revision. */
-static __always_inline void on_apply(long *missing, struct pt_regs *ctx)
+static __always_inline void entry_applied(long *missing, struct pt_regs *ctx, const struct header *h, const struct binary *b)
 {
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_APPLIED, &h, &p, &b) || !p->checked)
-		return;
 	__u64 entry = argument(missing, ctx, b, 1);
 	if (b->entry_wrapped)
 		entry = take_word(missing, entry);
 	if (!entry)
 		return;
-	bpf_map_update_elem(&applying, &h.tgid, &entry, BPF_ANY);
+	bpf_map_update_elem(&applying, &h->tgid, &entry, BPF_ANY);
 	__u64 grant = take_word(missing, entry + b->entry_grant);
 	if (grant)
-		tell_applied_write(missing, &h, b, entry, APPLIED_GRANT, 0, take_word(missing, grant + b->grant_id));
+		tell_applied_write(missing, h, b, entry, APPLIED_GRANT, 0, take_word(missing, grant + b->grant_id));
 }
 
 /* mvcc.(*watchableStore).notify(rev, evs) */
-static __always_inline void on_notify(long *missing, struct pt_regs *ctx)
+static __always_inline void watchers_told(long *missing, struct pt_regs *ctx, const struct header *h, const struct binary *b)
 {
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_APPLIED, &h, &p, &b) || !p->checked)
-		return;
-	__u64 *at = bpf_map_lookup_elem(&applying, &h.tgid);
+	__u64 *at = bpf_map_lookup_elem(&applying, &h->tgid);
 	if (!at)
 		return;
 	__u64 entry = *at, revoke, revision = argument(missing, ctx, b, 1);
@@ -80,23 +70,35 @@ static __always_inline void on_notify(long *missing, struct pt_regs *ctx)
 		operation = APPLIED_REVOKE;
 		lease = take_word(missing, revoke + b->revoke_id);
 	}
-	tell_applied_write(missing, &h, b, entry, operation, revision, lease);
+	tell_applied_write(missing, h, b, entry, operation, revision, lease);
 }
 
 /* v3rpc.(*LeaseServer).LeaseRevoke(ctx, rr): a lease that ends by itself is revoked without it. */
-static __always_inline void on_revoke(long *missing, struct pt_regs *ctx)
+static __always_inline void lease_revoking(long *missing, struct pt_regs *ctx, const struct header *h, const struct binary *b)
+{
+	struct applied *a = reserve(sizeof *a);
+	if (!a)
+		return;
+	a->h = *h;
+	a->h.operation = APPLIED_REVOKING;
+	a->revision = a->id = a->user_len = 0;
+	a->lease = take_word(missing, argument(missing, ctx, b, 3) + b->revoke_id);
+	submit(a);
+}
+
+/* One program for all three, which takes less to load. */
+static __always_inline void on_write(long *missing, struct pt_regs *ctx)
 {
 	struct process *p;
 	struct binary *b;
 	struct header h;
 	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_APPLIED, &h, &p, &b) || !p->checked)
 		return;
-	struct applied *a = reserve(sizeof *a);
-	if (!a)
-		return;
-	a->h = h;
-	a->h.operation = APPLIED_REVOKING;
-	a->revision = a->id = a->user_len = 0;
-	a->lease = take_word(missing, argument(missing, ctx, b, 3) + b->revoke_id);
-	submit(a);
+	__u64 at = place(ctx, p);
+	if (at == b->entry_applied)
+		entry_applied(missing, ctx, &h, b);
+	else if (at == b->watchers_told)
+		watchers_told(missing, ctx, &h, b);
+	else if (at == b->lease_revoking)
+		lease_revoking(missing, ctx, &h, b);
 }

@@ -32,9 +32,14 @@ struct binary {
 	__u64 certificate_error; /* *tls.CertificateVerificationError */
 	__u64 hostname_error;	 /* x509.HostnameError */
 	/* Of probes whose program has several: 0 if there is none. */
-	__u64 context_asked;	/* status.FromContextError */
-	__u64 status_unchecked; /* (*Error).GRPCStatus, if it has no stack check */
+	__u64 served;		/* v3rpc.logUnaryRequestStats */
 	__u64 answered;		/* 3.4: grpc.(*Server).sendResponse */
+	__u64 context_asked;	/* status.FromContextError */
+	__u64 status_asked;	/* (*Error).GRPCStatus */
+	__u64 status_unchecked; /* the same, if it has no stack check */
+	__u64 entry_applied;	/* (*uberApplier).dispatch; before 3.6 (*applierV3backend).Apply */
+	__u64 watchers_told;	/* (*watchableStore).notify */
+	__u64 lease_revoking;	/* (*LeaseServer).LeaseRevoke */
 	__u16 peer_auth;   /* peer.Peer.AuthInfo */
 	__u16 tls_peers;   /* credentials.TLSInfo.State.PeerCertificates */
 	__u16 subject;	   /* x509.Certificate.Subject.CommonName */

@@ -82,9 +82,9 @@ func telling(t *testing.T, o Options) *Programs {
 	require.NoError(t, err)
 	offset, err := exe.FileOffset(at)
 	require.NoError(t, err)
-	require.NoError(t, p.PutBinary(1, &Binary{Layout: LayoutLong}, nil))
+	require.NoError(t, p.PutBinary(1, &Binary{Layout: LayoutLong, LeaseRevoking: at}, nil))
 	require.NoError(t, p.PutProcess(os.Getpid(), Process{Binary: 1, Checked: 1}))
-	a, err := p.Attach(self, os.Getpid(), []Probe{{LeaseRevoking, offset}})
+	a, err := p.Attach(self, os.Getpid(), []Probe{{WriteMet, offset}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, a.Close()) })
 	return p

@@ -4,7 +4,8 @@
 // Package bpf has the programs that run in the kernel, and all that knows of
 // them: their maps, their links, the ring and the layout of its records.
 //
-//	etcd.bpf.c       functions of etcd (uprobes): requests.h, failures.h, streams.h, applied.h, handshake.h; etcd 3.4: old.h
+//	etcd.bpf.c       functions of etcd (uprobes): met.h makes records of requests.h, streams.h and, of etcd 3.4, old.h;
+//	                 failures.h, applied.h, handshake.h
 //	perf.bpf.c       the same for kernels without a ring buffer
 //	disk.bpf.c       syncs of etcd's files (tracepoints): syncs.h, synced.h; who else writes: writers.h
 //	network.bpf.c    TCP connections of etcd (tracepoints, list of open files): connections.h

@@ -8,8 +8,7 @@
  */
 #include "applied.h"
 #include "handshake.h"
-#include "old.h"
-#include "streams.h"
+#include "met.h"
 
 char license_text[] SEC("license") = "Dual MIT/GPL";
 
@@ -62,15 +61,12 @@ const volatile bool tail_call = false;
 	}
 
 /* etcd 3.5 and later */
-PROBE(unary_served, on_served(&missing, ctx))
+PROBE(request_met, on_request(ctx))
 PROBE(unary_failed, on_failed(&missing, ctx))
 /* etcd 3.4 */
 PROBE(old_begun, on_begun(&missing, ctx))
-PROBE(old_ended, on_ended(&missing, ctx))
+PROBE(old_met, on_old(&missing, ctx))
 /* all */
 PROBE(user_found, on_user(&missing, ctx))
-PROBE(stream_met, on_stream(&missing, ctx))
-PROBE(entry_applied, on_apply(&missing, ctx))
-PROBE(watchers_notified, on_notify(&missing, ctx))
-PROBE(lease_revoking, on_revoke(&missing, ctx))
+PROBE(write_met, on_write(&missing, ctx))
 PROBE(handshake_failed, on_handshake_failed(&missing, ctx))

@@ -13,6 +13,7 @@ static __always_inline void fail(long *missing, const struct header *h, __u32 co
 	if (!f)
 		return;
 	f->h = *h;
+	f->h.kind = RECORD_FAILURE;
 	f->code = code;
 	f->message_len = message ? take_text(missing, f->message, message, MESSAGE_MAX) : 0;
 	submit(f);
@@ -59,14 +60,16 @@ static __always_inline void tell_context_error(long *missing, struct pt_regs *ct
 	fail(missing, h, code, code == CODE_UNKNOWN ? &message : 0);
 }
 
-/* Where one of several probes is, as linked. That of GRPCStatus, a small function, is in most builds at its first instruction, as
- * it has no stack check: stepped over, but only for failures. */
-static __always_inline bool find_at(struct pt_regs *ctx, struct header *h, struct process **p, struct binary **b, __u64 *at)
+/* Whether the function of the probe that is at a place will run once more. GRPCStatus, a small function, has in most
+ * builds no stack check: its probe is at its first instruction, which is stepped over, but only for failures. */
+static __always_inline bool begins_anew(struct pt_regs *ctx, const struct binary *b, __u64 at)
 {
-	if (!find(ctx, RECORD_FAILURE, h, p, b))
-		return false;
-	*at = GO_PC(ctx) - (*p)->bias;
-	return *at == (*b)->status_unchecked || !STACK_WILL_GROW(ctx);
+	return at != b->status_unchecked && STACK_WILL_GROW(ctx);
+}
+
+static __always_inline bool is_failure(const struct binary *b, __u64 at)
+{
+	return at == b->context_asked || at == b->status_asked;
 }
 
 static __always_inline void tell_reason(long *missing, struct pt_regs *ctx, const struct header *h, const struct process *p, const struct binary *b, __u64 at)
@@ -82,7 +85,9 @@ static __always_inline void on_failed(long *missing, struct pt_regs *ctx)
 	struct process *p;
 	struct binary *b;
 	struct header h;
-	__u64 at;
-	if (find_at(ctx, &h, &p, &b, &at))
+	if (!find(ctx, RECORD_FAILURE, &h, &p, &b))
+		return;
+	__u64 at = place(ctx, p);
+	if (!begins_anew(ctx, b, at))
 		tell_reason(missing, ctx, &h, p, b, at);
 }

@@ -51,9 +51,14 @@ type etcdBinary struct {
 	RecordError      uint64
 	CertificateError uint64
 	HostnameError    uint64
-	ContextAsked     uint64
-	StatusUnchecked  uint64
+	Served           uint64
 	Answered         uint64
+	ContextAsked     uint64
+	StatusAsked      uint64
+	StatusUnchecked  uint64
+	EntryApplied     uint64
+	WatchersTold     uint64
+	LeaseRevoking    uint64
 	PeerAuth         uint16
 	TlsPeers         uint16
 	Subject          uint16
@@ -342,16 +347,13 @@ const (
 	etcdMapRecords              = "records"
 	etcdMapUsers                = "users"
 	etcdMapWatchStreams         = "watch_streams"
-	etcdProgEntryApplied        = "entry_applied"
 	etcdProgHandshakeFailed     = "handshake_failed"
-	etcdProgLeaseRevoking       = "lease_revoking"
 	etcdProgOldBegun            = "old_begun"
-	etcdProgOldEnded            = "old_ended"
-	etcdProgStreamMet           = "stream_met"
+	etcdProgOldMet              = "old_met"
+	etcdProgRequestMet          = "request_met"
 	etcdProgUnaryFailed         = "unary_failed"
-	etcdProgUnaryServed         = "unary_served"
 	etcdProgUserFound           = "user_found"
-	etcdProgWatchersNotified    = "watchers_notified"
+	etcdProgWriteMet            = "write_met"
 	etcdVarBounds               = "bounds"
 	etcdVarSampleBelow          = "sample_below"
 	etcdVarSlowRequest          = "slow_request"
@@ -413,16 +415,13 @@ type etcdSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type etcdProgramSpecs struct {
-	EntryApplied     *ebpf.ProgramSpec `ebpf:"entry_applied"`
-	HandshakeFailed  *ebpf.ProgramSpec `ebpf:"handshake_failed"`
-	LeaseRevoking    *ebpf.ProgramSpec `ebpf:"lease_revoking"`
-	OldBegun         *ebpf.ProgramSpec `ebpf:"old_begun"`
-	OldEnded         *ebpf.ProgramSpec `ebpf:"old_ended"`
-	StreamMet        *ebpf.ProgramSpec `ebpf:"stream_met"`
-	UnaryFailed      *ebpf.ProgramSpec `ebpf:"unary_failed"`
-	UnaryServed      *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UserFound        *ebpf.ProgramSpec `ebpf:"user_found"`
-	WatchersNotified *ebpf.ProgramSpec `ebpf:"watchers_notified"`
+	HandshakeFailed *ebpf.ProgramSpec `ebpf:"handshake_failed"`
+	OldBegun        *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldMet          *ebpf.ProgramSpec `ebpf:"old_met"`
+	RequestMet      *ebpf.ProgramSpec `ebpf:"request_met"`
+	UnaryFailed     *ebpf.ProgramSpec `ebpf:"unary_failed"`
+	UserFound       *ebpf.ProgramSpec `ebpf:"user_found"`
+	WriteMet        *ebpf.ProgramSpec `ebpf:"write_met"`
 }
 
 // etcdMapSpecs contains maps before they are loaded into the kernel.
@@ -544,30 +543,24 @@ type etcdVariables struct {
 //
 // It can be passed to loadEtcdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type etcdPrograms struct {
-	EntryApplied     *ebpf.Program `ebpf:"entry_applied"`
-	HandshakeFailed  *ebpf.Program `ebpf:"handshake_failed"`
-	LeaseRevoking    *ebpf.Program `ebpf:"lease_revoking"`
-	OldBegun         *ebpf.Program `ebpf:"old_begun"`
-	OldEnded         *ebpf.Program `ebpf:"old_ended"`
-	StreamMet        *ebpf.Program `ebpf:"stream_met"`
-	UnaryFailed      *ebpf.Program `ebpf:"unary_failed"`
-	UnaryServed      *ebpf.Program `ebpf:"unary_served"`
-	UserFound        *ebpf.Program `ebpf:"user_found"`
-	WatchersNotified *ebpf.Program `ebpf:"watchers_notified"`
+	HandshakeFailed *ebpf.Program `ebpf:"handshake_failed"`
+	OldBegun        *ebpf.Program `ebpf:"old_begun"`
+	OldMet          *ebpf.Program `ebpf:"old_met"`
+	RequestMet      *ebpf.Program `ebpf:"request_met"`
+	UnaryFailed     *ebpf.Program `ebpf:"unary_failed"`
+	UserFound       *ebpf.Program `ebpf:"user_found"`
+	WriteMet        *ebpf.Program `ebpf:"write_met"`
 }
 
 func (p *etcdPrograms) Close() error {
 	return _EtcdClose(
-		p.EntryApplied,
 		p.HandshakeFailed,
-		p.LeaseRevoking,
 		p.OldBegun,
-		p.OldEnded,
-		p.StreamMet,
+		p.OldMet,
+		p.RequestMet,
 		p.UnaryFailed,
-		p.UnaryServed,
 		p.UserFound,
-		p.WatchersNotified,
+		p.WriteMet,
 	)
 }
 

@@ -28,9 +28,14 @@ type perfBinary struct {
 	RecordError      uint64
 	CertificateError uint64
 	HostnameError    uint64
-	ContextAsked     uint64
-	StatusUnchecked  uint64
+	Served           uint64
 	Answered         uint64
+	ContextAsked     uint64
+	StatusAsked      uint64
+	StatusUnchecked  uint64
+	EntryApplied     uint64
+	WatchersTold     uint64
+	LeaseRevoking    uint64
 	PeerAuth         uint16
 	TlsPeers         uint16
 	Subject          uint16
@@ -189,16 +194,13 @@ const (
 	perfMapUsers                = "users"
 	perfMapWaiting              = "waiting"
 	perfMapWatchStreams         = "watch_streams"
-	perfProgEntryApplied        = "entry_applied"
 	perfProgHandshakeFailed     = "handshake_failed"
-	perfProgLeaseRevoking       = "lease_revoking"
 	perfProgOldBegun            = "old_begun"
-	perfProgOldEnded            = "old_ended"
-	perfProgStreamMet           = "stream_met"
+	perfProgOldMet              = "old_met"
+	perfProgRequestMet          = "request_met"
 	perfProgUnaryFailed         = "unary_failed"
-	perfProgUnaryServed         = "unary_served"
 	perfProgUserFound           = "user_found"
-	perfProgWatchersNotified    = "watchers_notified"
+	perfProgWriteMet            = "write_met"
 	perfVarBounds               = "bounds"
 	perfVarSampleBelow          = "sample_below"
 	perfVarSlowRequest          = "slow_request"
@@ -260,16 +262,13 @@ type perfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type perfProgramSpecs struct {
-	EntryApplied     *ebpf.ProgramSpec `ebpf:"entry_applied"`
-	HandshakeFailed  *ebpf.ProgramSpec `ebpf:"handshake_failed"`
-	LeaseRevoking    *ebpf.ProgramSpec `ebpf:"lease_revoking"`
-	OldBegun         *ebpf.ProgramSpec `ebpf:"old_begun"`
-	OldEnded         *ebpf.ProgramSpec `ebpf:"old_ended"`
-	StreamMet        *ebpf.ProgramSpec `ebpf:"stream_met"`
-	UnaryFailed      *ebpf.ProgramSpec `ebpf:"unary_failed"`
-	UnaryServed      *ebpf.ProgramSpec `ebpf:"unary_served"`
-	UserFound        *ebpf.ProgramSpec `ebpf:"user_found"`
-	WatchersNotified *ebpf.ProgramSpec `ebpf:"watchers_notified"`
+	HandshakeFailed *ebpf.ProgramSpec `ebpf:"handshake_failed"`
+	OldBegun        *ebpf.ProgramSpec `ebpf:"old_begun"`
+	OldMet          *ebpf.ProgramSpec `ebpf:"old_met"`
+	RequestMet      *ebpf.ProgramSpec `ebpf:"request_met"`
+	UnaryFailed     *ebpf.ProgramSpec `ebpf:"unary_failed"`
+	UserFound       *ebpf.ProgramSpec `ebpf:"user_found"`
+	WriteMet        *ebpf.ProgramSpec `ebpf:"write_met"`
 }
 
 // perfMapSpecs contains maps before they are loaded into the kernel.
@@ -397,30 +396,24 @@ type perfVariables struct {
 //
 // It can be passed to loadPerfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type perfPrograms struct {
-	EntryApplied     *ebpf.Program `ebpf:"entry_applied"`
-	HandshakeFailed  *ebpf.Program `ebpf:"handshake_failed"`
-	LeaseRevoking    *ebpf.Program `ebpf:"lease_revoking"`
-	OldBegun         *ebpf.Program `ebpf:"old_begun"`
-	OldEnded         *ebpf.Program `ebpf:"old_ended"`
-	StreamMet        *ebpf.Program `ebpf:"stream_met"`
-	UnaryFailed      *ebpf.Program `ebpf:"unary_failed"`
-	UnaryServed      *ebpf.Program `ebpf:"unary_served"`
-	UserFound        *ebpf.Program `ebpf:"user_found"`
-	WatchersNotified *ebpf.Program `ebpf:"watchers_notified"`
+	HandshakeFailed *ebpf.Program `ebpf:"handshake_failed"`
+	OldBegun        *ebpf.Program `ebpf:"old_begun"`
+	OldMet          *ebpf.Program `ebpf:"old_met"`
+	RequestMet      *ebpf.Program `ebpf:"request_met"`
+	UnaryFailed     *ebpf.Program `ebpf:"unary_failed"`
+	UserFound       *ebpf.Program `ebpf:"user_found"`
+	WriteMet        *ebpf.Program `ebpf:"write_met"`
 }
 
 func (p *perfPrograms) Close() error {
 	return _PerfClose(
-		p.EntryApplied,
 		p.HandshakeFailed,
-		p.LeaseRevoking,
 		p.OldBegun,
-		p.OldEnded,
-		p.StreamMet,
+		p.OldMet,
+		p.RequestMet,
 		p.UnaryFailed,
-		p.UnaryServed,
 		p.UserFound,
-		p.WatchersNotified,
+		p.WriteMet,
 	)
 }
 

@@ -64,6 +64,21 @@ struct go_string { /* and the first two words of a slice */
 #define STACK_WILL_GROW(ctx) ((STOPPED(ctx, pstate) & (3 << 29)) != 1 << 29)
 #endif
 
+/* 1 of 0, 0 of all else, in a way that neither the compiler nor the verifier sees through. */
+static __always_inline __u64 is_zero(__u64 n)
+{
+	__u64 set = n | -n;
+	asm volatile("%0 >>= 63" : "+r"(set));
+	return set ^ 1;
+}
+
+/* 0, which the verifier does not know to be 0, nor to be the same as another one: it would go through all that a record takes
+ * once more for what has no response, or no request. */
+static __always_inline __u64 nothing(struct pt_regs *ctx)
+{
+	return GO_SP(ctx) & -is_zero(GO_PC(ctx)); /* nothing runs at 0 */
+}
+
 /* Reads from etcd's memory. A page that is not resident is not fetched: what cannot be read is 0, and noted in missing. It is
  * noted without a branch, and looked at where the program or the record ends, because the kernel verifies each way through
  * a program, which is most of what it takes to load one. */

@@ -35,31 +35,16 @@ static __always_inline void on_begun(long *missing, struct pt_regs *ctx)
 	}
 }
 
-/* The end of the request that this goroutine has begun. */
-static __always_inline void end(const struct header *h, struct process *p, struct binary *b, __u64 response)
+/* Where a request ends: grpc.(*Server).sendResponse(t, stream, msg, ...), or why it failed is asked. It has ended also if that
+ * cannot be read. Gives the operation of what this goroutine has begun, if it leaves. */
+static __noinline struct operation *old_ended(struct pt_regs *ctx, const struct header *h, struct served *s, const struct binary *b, const struct process *p)
 {
 	struct goroutine g = {.tgid = h->tgid, .g = h->goroutine};
 	struct served *found = bpf_map_lookup_elem(&begun, &g);
 	if (!found)
-		return;
-	struct served s = *found;
+		return NULL;
+	*s = *found;
 	bpf_map_delete_elem(&begun, &g);
-	s.response = response;
-	if (finish(h, &s, b, p))
-		take_transaction(h, &s, b);
-}
-
-/* Where a request ends: grpc.(*Server).sendResponse(t, stream, msg, ...), or why it failed is asked. It has ended also if that
- * cannot be read. */
-static __always_inline void on_ended(long *missing, struct pt_regs *ctx)
-{
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	__u64 at;
-	if (!find_at(ctx, &h, &p, &b, &at))
-		return;
-	end(&h, p, b, GO_REG5(ctx) & -is_zero(at ^ b->answered)); /* no response if it failed; no branch, as in finish */
-	if (at != b->answered)
-		tell_reason(missing, ctx, &h, p, b, at);
+	s->response = GO_REG5(ctx) & -is_zero(place(ctx, p) ^ b->answered); /* none if it failed; no branch, as in finish */
+	return finish(h, s, b, p);
 }

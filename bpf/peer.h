@@ -16,18 +16,21 @@ struct context {
 /* Measured: 1 to 9 levels lie above the peer. */
 #define CONTEXT_DEPTH 12
 
+/* Gives 0 if there is none: one that the verifier does not know, as nothing is. */
 static __always_inline __u64 find_peer(__u64 at, __u64 peer_key)
 {
 	struct context c;
+	__u64 peer = at & -is_zero(peer_key);
 	for (int i = 0; i < CONTEXT_DEPTH && at; i++) {
 		if (bpf_probe_read_user(&c, sizeof c, (const void *)at))
 			break;
-		if (c.key.tab == peer_key)
-			return c.value.data;
+		if (c.key.tab == peer_key) {
+			peer = c.value.data;
+			break;
+		}
 		at = c.parent.data;
 	}
-	count(COUNT_NO_PEER);
-	return 0;
+	return peer;
 }
 
 /* *net.TCPAddr: copies its IP, gives how many bytes that has. */
@@ -71,11 +74,13 @@ static __always_inline void take_subject(long *missing, struct request *r, __u64
 		r->subject_len = take_text(missing, r->subject, &s, NAME_MAX);
 }
 
-static __always_inline void take_peer(long *missing, struct request *r, __u64 ctx, const struct binary *b, __u64 bias)
+static __always_inline void take_peer(long *missing, struct request *r, __u64 peer, const struct binary *b, __u64 bias)
 {
-	__u64 peer = b->peer_key ? find_peer(ctx, b->peer_key + bias) : 0;
-	if (!peer)
+	if (!peer) {
+		if (b->peer_key)
+			count(COUNT_NO_PEER);
 		return;
+	}
 	take_address(missing, r, peer, b, bias);
 	take_subject(missing, r, peer, b, bias);
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,12 +101,10 @@ func Load(o Options) (*Programs, error) {
 	return p, nil
 }
 
-// forAll tells whether a program is of use for every etcd. These are loaded at once, so
-// that a kernel which takes none says so before an etcd is met; what else an etcd needs
-// is loaded when it is met.
-func forAll(program string) bool {
-	return program == etcdProgStreamMet || program == etcdProgHandshakeFailed
-}
+// forAll tells whether a program is of use for every etcd. It is loaded at once, so that
+// who may load none, or a kernel that takes none, says so before an etcd is met; what
+// else an etcd needs is loaded when it is met.
+func forAll(program string) bool { return program == etcdProgHandshakeFailed }
 
 // load puts some programs of spec into the kernel, with the maps that they use: those of
 // shared, and new ones.
@@ -125,9 +124,16 @@ func (p *Programs) load(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, 
 	return loaded, err
 }
 
-// uses tells whether a program of spec uses a map, or could.
+// handled are the maps that user space reads and fills, whatever program uses them.
+// Those of common are one for all objects.
+var (
+	common  = []string{etcdMapRecords, etcdMapCounters, etcdMapLost, etcdMapProcesses, etcdMapDistributions}
+	handled = append([]string{etcdMapBinaries, etcdMapOperations}, common...)
+)
+
+// uses tells whether a program of spec uses a map, or could, or user space does.
 func uses(spec *ebpf.CollectionSpec, name string) bool {
-	if isConstant(name) {
+	if isConstant(name) || slices.Contains(handled, name) {
 		return true
 	}
 	for _, program := range spec.Programs {

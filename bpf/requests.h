@@ -14,7 +14,7 @@
 #include "distribution.h"
 #include "peer.h"
 
-/* A request that has been served, or has failed. */
+/* A request that has been served, or has failed, or begins or ends on a stream. */
 struct served {
 	__u64 ctx, method; /* method: address of the string */
 	__u64 wall, ext;
@@ -70,9 +70,10 @@ static __always_inline void take_data(long *missing, struct request *r, __u8 *da
 }
 
 static __always_inline void take_request(long *missing, struct request *r, const struct header *h, const struct served *s, const struct operation *op,
-					 const struct binary *b, const struct process *p, const struct go_string *key, const struct go_string *end)
+					 const struct binary *b, const struct process *p, __u64 peer, const struct go_string *key, const struct go_string *end)
 {
 	r->h = *h;
+	r->h.kind = op->stream ? RECORD_STREAM : RECORD_REQUEST;
 	r->h.operation = op->code;
 	r->h.flags = s->flags;
 	r->wall = s->wall;
@@ -99,10 +100,10 @@ static __always_inline void take_request(long *missing, struct request *r, const
 			r->user_len = u->len;
 			__builtin_memcpy(r->user, u->name, NAME_MAX);
 		}
-		if (h->kind == RECORD_REQUEST)
+		if (!op->stream)
 			bpf_map_delete_elem(&users, &g);
 	}
-	take_peer(missing, r, s->ctx, b, p->bias);
+	take_peer(missing, r, peer, b, p->bias);
 }
 
 /* How many keys operation i, a delete, has deleted: size is 0 if it is none. */
@@ -212,55 +213,47 @@ static __noinline void emit(const struct header *h, const struct served *s, cons
 		take(&missing, &key, sizeof key, (op->code ? s->request : s->method) + op->key);
 	if (op->end != NONE)
 		take(&missing, &end, sizeof end, s->request + op->end);
+	/* Once, and not for both sizes of a record; from 0 on, which is nowhere, where the key is not known. */
+	__u64 peer = find_peer(s->ctx & (is_zero(b->peer_key) - 1), b->peer_key + p->bias);
 	if (key.len <= DATA_SMALL / 2 && end.len <= DATA_SMALL / 2) {
 		struct request *r = reserve(sizeof *r);
 		if (!r)
 			return;
-		take_request(&missing, r, h, s, op, b, p, &key, &end);
+		take_request(&missing, r, h, s, op, b, p, peer, &key, &end);
 		take_data(&missing, r, r->data, DATA_SMALL / 2, &key, &end);
 		submit(r);
 	} else {
 		struct large_request *l = reserve(sizeof *l);
 		if (!l)
 			return;
-		take_request(&missing, &l->r, h, s, op, b, p, &key, &end);
+		take_request(&missing, &l->r, h, s, op, b, p, peer, &key, &end);
 		take_data(&missing, &l->r, l->r.data, DATA_LARGE / 2, &key, &end);
 		submit(l);
 	}
 	count_missing(&missing);
 }
 
-/* 1 of 0, 0 of all else, in a way that neither the compiler nor the verifier sees through. */
-static __always_inline __u64 is_zero(__u64 n)
+/* Decides whether a request leaves, of which it gives the operation if so. First what costs least: most requests are reads
+ * that do not. */
+static __noinline struct operation *finish(const struct header *h, struct served *s, const struct binary *b, const struct process *p)
 {
-	__u64 set = n | -n;
-	asm volatile("%0 >>= 63" : "+r"(set));
-	return set ^ 1;
-}
-
-/* Decides whether a request leaves. First what costs least: most requests are reads that do not. Gives whether it is a
- * transaction whose operations must follow; not from here, as calls within calls share 512 bytes of stack. */
-static __noinline bool finish(const struct header *head, struct served *s, const struct binary *b, const struct process *p)
-{
-	struct header h = *head;
-	h.kind = RECORD_REQUEST; /* of etcd 3.4 a failure may be the end */
 	struct operation_key key = {.type = s->request_type - p->bias, .binary = p->binary};
 	struct operation *op = bpf_map_lookup_elem(&operations, &key);
 	if (!op) {
 		key.type = 0;
 		op = bpf_map_lookup_elem(&operations, &key);
 		if (!op)
-			return false;
+			return NULL;
 	}
 	__u64 began = s->wall ? s->ext + p->start_nano : s->ext;
 	s->began = began;
 	/* Without a branch, after which the verifier would go through all that follows once with a response and once without. */
 	__u64 failed = is_zero(s->response), leaves = failed | op->emit | !p->checked;
 	s->flags |= failed * REQUEST_FAILED;
-	if ((!s->wall || p->start_nano) && h.ktime >= began) {
+	if ((!s->wall || p->start_nano) && h->ktime >= began) {
 		if (!failed && p->checked)
-			distribute(h.tgid, RECORD_REQUEST, op->code, h.ktime - began);
-		if (h.ktime - began >= slow_request) {
+			distribute(h->tgid, RECORD_REQUEST, op->code, h->ktime - began);
+		if (h->ktime - began >= slow_request) {
 			s->flags |= REQUEST_SLOW;
 			leaves = 1;
 		}
@@ -269,10 +262,22 @@ static __noinline bool finish(const struct header *head, struct served *s, const
 		s->flags |= REQUEST_SAMPLED;
 		leaves = 1;
 	}
-	if (!leaves)
-		return false;
-	emit(&h, s, op, b, p);
-	return op->txn & !is_zero(s->response); /* what has failed has done nothing */
+	return leaves ? op : NULL;
+}
+
+/* Makes the records of a request. Not from finish, as calls within calls share 512 bytes of stack; and from one place in
+ * a program only, as it is verified for each. */
+static __always_inline void make_records(const struct header *h, const struct served *s, const struct operation *op, const struct binary *b, const struct process *p)
+{
+	emit(h, s, op, b, p);
+	if (op->txn & !is_zero(s->response)) /* what has failed has done nothing */
+		take_transaction(h, s, b);
+}
+
+/* Where the thread has stopped, as linked. */
+static __always_inline __u64 place(struct pt_regs *ctx, const struct process *p)
+{
+	return GO_PC(ctx) - p->bias;
 }
 
 static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *h, struct process **p, struct binary **b)
@@ -289,62 +294,62 @@ static __always_inline bool find(struct pt_regs *ctx, __u8 kind, struct header *
 }
 
 /* v3rpc.logUnaryRequestStats(ctx, lg, [warnLatency,] info, startTime, req, resp) */
-static __always_inline void on_served(long *missing, struct pt_regs *ctx)
+static __always_inline void take_served(long *missing, struct pt_regs *ctx, struct served *s, const struct binary *b)
 {
-	struct served s = {.number = UNKNOWN};
-	struct process *p;
-	struct binary *b;
-	struct header h;
-	__u64 stack[4];
-	if (STACK_WILL_GROW(ctx) || !find(ctx, RECORD_REQUEST, &h, &p, &b))
-		return;
-	__u64 info;
+	__u64 stack[4], info;
 	if (b->layout == LAYOUT_STACK) {
 		__u64 arguments = GO_SP(ctx) + 8;
-		s.ctx = take_word(missing, arguments + 8);
+		s->ctx = take_word(missing, arguments + 8);
 		take(missing, stack, 24, arguments + 24);
 		info = stack[0];
-		s.wall = stack[1];
-		s.ext = stack[2];
+		s->wall = stack[1];
+		s->ext = stack[2];
 		take(missing, stack, 32, arguments + 56);
-		s.request_type = stack[0];
-		s.request = stack[1];
-		s.response = stack[3];
+		s->request_type = stack[0];
+		s->request = stack[1];
+		s->response = stack[3];
 	} else if (b->layout == LAYOUT_SHORT) {
-		s.ctx = GO_REG1(ctx);
+		s->ctx = GO_REG1(ctx);
 		info = GO_REG3(ctx);
-		s.wall = GO_REG4(ctx);
-		s.ext = GO_REG5(ctx);
-		s.request_type = GO_REG7(ctx);
-		s.request = GO_REG8(ctx);
+		s->wall = GO_REG4(ctx);
+		s->ext = GO_REG5(ctx);
+		s->request_type = GO_REG7(ctx);
+		s->request = GO_REG8(ctx);
 #if defined(__TARGET_ARCH_x86)
-		s.response = take_word(missing, GO_SP(ctx) + 16);
+		s->response = take_word(missing, GO_SP(ctx) + 16);
 #else
-		s.response = GO_REG10(ctx);
+		s->response = GO_REG10(ctx);
 #endif
 	} else {
-		s.ctx = GO_REG1(ctx);
+		s->ctx = GO_REG1(ctx);
 		info = GO_REG4(ctx);
-		s.wall = GO_REG5(ctx);
-		s.ext = GO_REG6(ctx);
+		s->wall = GO_REG5(ctx);
+		s->ext = GO_REG6(ctx);
 #if defined(__TARGET_ARCH_x86)
 		take(missing, stack, 32, GO_SP(ctx) + 8);
-		s.request_type = stack[0];
-		s.request = stack[1];
-		s.response = stack[3];
+		s->request_type = stack[0];
+		s->request = stack[1];
+		s->response = stack[3];
 #else
-		s.request_type = GO_REG8(ctx);
-		s.request = GO_REG9(ctx);
-		s.response = GO_REG11(ctx);
+		s->request_type = GO_REG8(ctx);
+		s->request = GO_REG9(ctx);
+		s->response = GO_REG11(ctx);
 #endif
 	}
-	if (*missing) { /* what it was given: nothing could be told of it, least of all whether it failed */
+	s->method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
+}
+
+/* A request that has been served, of which it gives the operation if a record leaves. Not inline: stack is short. */
+static __noinline struct operation *unary_served(struct pt_regs *ctx, const struct header *h, struct served *s, const struct binary *b, const struct process *p)
+{
+	long missing = 0;
+	take_served(&missing, ctx, s, b);
+	if (missing) { /* what it was given: nothing could be told of it, least of all whether it failed */
+		count_missing(&missing);
 		count_lost();
-		return;
+		return NULL;
 	}
-	s.method = info + 16; /* grpc.UnaryServerInfo.FullMethod */
-	if (finish(&h, &s, b, p))
-		take_transaction(&h, &s, b);
+	return finish(h, s, b, p);
 }
 
 /* In etcdserver.(*EtcdServer).AuthInfoFromCtx, after authStore's has returned: AX is *auth.AuthInfo, Username at 0. */

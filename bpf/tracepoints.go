@@ -8,7 +8,6 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,11 +21,12 @@ import (
 // shared are the maps of Programs that programs on tracepoints use too. spec is
 // theirs.
 func (p *Programs) shared(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
-	all := map[string]*ebpf.Map{
-		etcdMapRecords: p.loaded.Maps[etcdMapRecords], etcdMapCounters: p.loaded.Maps[etcdMapCounters], etcdMapLost: p.loaded.Maps[etcdMapLost],
-		etcdMapProcesses: p.loaded.Maps[etcdMapProcesses], etcdMapDistributions: p.loaded.Maps[etcdMapDistributions],
+	all := map[string]*ebpf.Map{}
+	for _, name := range common {
+		if spec.Maps[name] != nil {
+			all[name] = p.loaded.Maps[name]
+		}
 	}
-	maps.DeleteFunc(all, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
 	spec.Maps[etcdMapRecords].MaxEntries = p.loaded.Maps[etcdMapRecords].MaxEntries()
 	return all
 }

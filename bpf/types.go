@@ -54,17 +54,15 @@ const (
 // Program is one that can be attached.
 type Program string
 
-// What each is attached to is said in requests.h, failures.h, old.h, streams.h,
-// applied.h and handshake.h.
+// What each is attached to is said in met.h, requests.h, failures.h, old.h, streams.h,
+// applied.h and handshake.h. Those that are attached to several functions know them by
+// their addresses, which are in Binary, and of streams keys of the operations.
 const (
-	UnaryServed      Program = etcdProgUnaryServed
-	UnaryFailed      Program = etcdProgUnaryFailed
-	UserFound        Program = etcdProgUserFound
-	OldBegun         Program = etcdProgOldBegun
-	OldEnded         Program = etcdProgOldEnded
-	StreamMet        Program = etcdProgStreamMet
-	EntryApplied     Program = etcdProgEntryApplied
-	WatchersNotified Program = etcdProgWatchersNotified
-	LeaseRevoking    Program = etcdProgLeaseRevoking
-	HandshakeFailed  Program = etcdProgHandshakeFailed
+	RequestMet      Program = etcdProgRequestMet
+	UnaryFailed     Program = etcdProgUnaryFailed
+	UserFound       Program = etcdProgUserFound
+	OldBegun        Program = etcdProgOldBegun
+	OldMet          Program = etcdProgOldMet
+	WriteMet        Program = etcdProgWriteMet
+	HandshakeFailed Program = etcdProgHandshakeFailed
 )

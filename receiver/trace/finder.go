@@ -33,10 +33,11 @@ func (f *finder) lack(what string, err error) {
 // probe puts a program at the stack check of a function, and says where that is. A
 // program that has several probes knows them by that.
 func (f *finder) probe(program bpf.Program, function gobinary.Function) (addr uint64, err error) {
-	if addr, err = f.file.StackCheck(function); err != nil {
-		return 0, err
+	at, addr, err := f.placeIn(program, function)
+	if err == nil {
+		f.x.probes = append(f.x.probes, at)
 	}
-	return addr, f.probeAt(program, addr)
+	return addr, err
 }
 
 func (f *finder) probeFunction(program bpf.Program, suffix string) (addr uint64, err error) {
@@ -55,13 +56,13 @@ func (f *finder) probeAt(program bpf.Program, addr uint64) error {
 	return err
 }
 
-// placeIn is the probe of a program at the stack check of a function.
-func (f *finder) placeIn(program bpf.Program, function gobinary.Function) (bpf.Probe, error) {
-	addr, err := f.file.StackCheck(function)
-	if err != nil {
-		return bpf.Probe{}, err
+// placeIn is the probe of a program at the stack check of a function, and where that is.
+func (f *finder) placeIn(program bpf.Program, function gobinary.Function) (at bpf.Probe, addr uint64, err error) {
+	if addr, err = f.file.StackCheck(function); err != nil {
+		return at, 0, err
 	}
-	return f.place(program, addr)
+	at, err = f.place(program, addr)
+	return at, addr, err
 }
 
 func (f *finder) place(program bpf.Program, addr uint64) (bpf.Probe, error) {

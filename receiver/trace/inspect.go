@@ -75,7 +75,7 @@ func (f *finder) requests() error {
 	if f.old {
 		return f.oldRequests()
 	}
-	_, err = f.probe(bpf.UnaryServed, served)
+	f.x.binary.Served, err = f.probe(bpf.RequestMet, served)
 	return err
 }
 
@@ -87,7 +87,7 @@ func (f *finder) oldRequests() error {
 	}
 	_, err := f.probeFunction(bpf.OldBegun, fnBegun)
 	if err == nil {
-		f.x.binary.Answered, err = f.probeFunction(bpf.OldEnded, fnAnswered)
+		f.x.binary.Answered, err = f.probeFunction(bpf.OldMet, fnAnswered)
 	}
 	return err
 }
@@ -187,7 +187,7 @@ func (f *finder) failures() {
 	b := &f.x.binary
 	failed := bpf.UnaryFailed
 	if f.old {
-		failed = bpf.OldEnded
+		failed = bpf.OldMet
 	}
 	status, err := f.file.Type("status.Error")
 	if err == nil {
@@ -198,8 +198,8 @@ func (f *finder) failures() {
 	if err == nil {
 		var asked gobinary.Function
 		if asked, err = f.function(fnStatusAsked); err == nil {
-			if _, err = f.probe(failed, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
-				b.StatusUnchecked = asked.Entry
+			if b.StatusAsked, err = f.probe(failed, asked); errors.Is(err, gobinary.ErrNoStackCheck) {
+				b.StatusAsked, b.StatusUnchecked = asked.Entry, asked.Entry
 				err = f.probeAt(failed, asked.Entry)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 
 	"github.com/etcdreceiver/etcdreceiver/bpf"
+	"github.com/etcdreceiver/etcdreceiver/internal/gobinary"
 )
 
 // applied finds where a member applies a write, and where it tells its watchers of
@@ -51,19 +52,16 @@ func (f *finder) applied() {
 		if err != nil {
 			return err
 		}
-		onApply, err := f.placeIn(bpf.EntryApplied, apply)
-		if err != nil {
-			return err
+		var probes [3]bpf.Probe
+		for i, in := range []struct {
+			function gobinary.Function
+			addr     *uint64
+		}{{apply, &b.EntryApplied}, {notify, &b.WatchersTold}, {revoke, &b.LeaseRevoking}} {
+			if probes[i], *in.addr, err = f.placeIn(bpf.WriteMet, in.function); err != nil {
+				return err
+			}
 		}
-		onNotify, err := f.placeIn(bpf.WatchersNotified, notify)
-		if err != nil {
-			return err
-		}
-		onRevoke, err := f.placeIn(bpf.LeaseRevoking, revoke)
-		if err != nil {
-			return err
-		}
-		f.x.applied = []bpf.Probe{onApply, onNotify, onRevoke}
+		f.x.applied = probes[:]
 		return nil
 	}()
 	if err != nil {

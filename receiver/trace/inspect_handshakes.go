@@ -33,7 +33,7 @@ func (f *finder) handshakes() {
 			if !logs || function.Args != argsHandshake {
 				continue
 			}
-			at, err := f.placeIn(bpf.HandshakeFailed, function)
+			at, _, err := f.placeIn(bpf.HandshakeFailed, function)
 			if err != nil {
 				return err
 			}

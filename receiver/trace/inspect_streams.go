@@ -16,6 +16,10 @@ import (
 func (f *finder) streams(emits func(*operation) bool) {
 	b := &f.x.binary
 	b.WatchStream, b.Watchers = bpf.None, bpf.None
+	met := bpf.RequestMet
+	if f.old {
+		met = bpf.OldMet
+	}
 	var notCreated error
 	for i, at := range []struct {
 		stream   uint8
@@ -39,7 +43,7 @@ func (f *finder) streams(emits func(*operation) bool) {
 		if at.stream == bpf.StreamClose && notCreated != nil {
 			err = fmt.Errorf("without %s: %w", streams[0].name, notCreated)
 		} else {
-			addr, err = f.probeFunction(bpf.StreamMet, at.function)
+			addr, err = f.probeFunction(met, at.function)
 		}
 		if err != nil {
 			if at.stream == bpf.StreamWatch {

@@ -75,7 +75,7 @@ func TestWhatABuildDoesNotHaveIsNamedAndTheRestIsTold(t *testing.T) {
 	defer func() { require.NoError(t, self.Close()) }()
 	file, err := gobinary.Open(self)
 	require.NoError(t, err)
-	f := &finder{file: file, x: &executable{probes: []bpf.Probe{{Program: bpf.UnaryServed}}}}
+	f := &finder{file: file, x: &executable{probes: []bpf.Probe{{Program: bpf.RequestMet}}}}
 	f.handshakes()
 	assert.Equal(t, []string{"TLS handshakes that failed: there is no function that etcd calls for them"}, f.x.lacks)
 	assert.Len(t, f.x.probes, 1)
