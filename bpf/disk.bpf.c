@@ -20,18 +20,17 @@ const enum file_kind *tell_file_kind __attribute__((unused));
 TRACEPOINT(ext4_sync_file_enter, begin_sync((void *)ctx[0]))
 TRACEPOINT(ext4_sync_file_exit, end_sync(ctx))
 
-/* (inode, position, length, copied): a write has filled a part of the page cache; with delayed allocation and without. Pointers
- * are not followed by the program itself: for the first one Linux 6.18 searches all its types by name, 2 ms at load. */
+/* (inode, position, length, copied): a write has filled a part of the page cache; with delayed allocation and without */
 static __always_inline void filled(struct inode *inode, __u32 bytes)
 {
-	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev), *disk = bpf_map_lookup_elem(&disks, &device);
+	__u32 device = inode->i_sb->s_dev, *disk = bpf_map_lookup_elem(&disks, &device);
 	if (!disk)
 		return;
 	count_written(inode->i_ino, device, bytes);
 	count_writer(*disk, bytes, 0);
 }
-TRACEPOINT(ext4_da_write_end, filled((void *)ctx[0], ctx[3]))
-TRACEPOINT(ext4_write_end, filled((void *)ctx[0], ctx[3]))
+TRACEPOINT(ext4_da_write_end, filled(FOLLOWED(struct inode, ctx[0]), ctx[3]))
+TRACEPOINT(ext4_write_end, filled(FOLLOWED(struct inode, ctx[0]), ctx[3]))
 
 /* A write for which somebody waits is handed to the disk by whoever waits. From a worker of the kernel it comes when the
  * I/O controller has held it back: nobody can tell then whose it is, but it is not the worker's. */
@@ -53,7 +52,7 @@ static __always_inline bool is_write(struct bio *bio)
 
 static __always_inline void handed(struct bio *bio, struct gendisk *to)
 {
-	__u32 device = DEVICE(BPF_CORE_READ(to, major), BPF_CORE_READ(to, first_minor)), *disk = bpf_map_lookup_elem(&disks, &device);
+	__u32 device = DEVICE(to->major, to->first_minor), *disk = bpf_map_lookup_elem(&disks, &device);
 	if (disk)
 		count_writer(*disk, 0, bio->bi_iter.bi_size);
 }
@@ -61,9 +60,9 @@ static __always_inline void handed(struct bio *bio, struct gendisk *to)
 static __always_inline void queued(struct bio *bio)
 {
 	if (is_write(bio))
-		handed(bio, BPF_CORE_READ(bio, bi_bdev, bd_disk));
+		handed(bio, bio->bi_bdev->bd_disk);
 }
-TRACEPOINT(block_bio_queue, queued((void *)ctx[0]))
+TRACEPOINT(block_bio_queue, queued(FOLLOWED(struct bio, ctx[0])))
 
 /* (queue, bio), before 5.11 */
 SEC("tp_btf/block_bio_queue")
@@ -71,7 +70,7 @@ int block_bio_queue_of_queue(__u64 *ctx)
 {
 	struct bio *bio = (void *)ctx[1];
 	if (is_write(bio))
-		handed(bio, BPF_CORE_READ((struct bio___with_disk *)bio, bi_disk));
+		handed(bio, ((struct bio___with_disk *)bio)->bi_disk);
 	return 0;
 }
 

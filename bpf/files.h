@@ -83,5 +83,12 @@ enum req_flag_bits { __REQ_SYNC };
 
 #undef CORE
 
+/* The argument of a tracepoint whose pointers the program follows. For the first pointer of one that the verifier trusts, it
+ * looks four times through all types of the kernel by name: 2 ms for each program (measured on 6.18). A cast, which is no
+ * instruction, takes the trust away; since 6.2. */
+extern void *bpf_rdonly_cast(const void *obj, __u32 type) __ksym __weak;
+#define FOLLOWED(type, argument) \
+	((type *)(bpf_rdonly_cast ? bpf_rdonly_cast((void *)(argument), bpf_core_type_id_kernel(type)) : (void *)(argument)))
+
 /* The kernel's own numbering of devices. */
 #define DEVICE(major, minor) ((__u32)(major) << 20 | (__u32)(minor))
