@@ -112,9 +112,6 @@ func NewWindow() *Window {
 func (w *Window) Tracing(pid int, revision int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.slots == nil {
-		w.slots = make([]slot, size)
-	}
 	if revision == 0 {
 		revision = notSeen
 	}
@@ -124,7 +121,11 @@ func (w *Window) Tracing(pid int, revision int64) {
 			w.replace(of, revision)
 		}
 	}
-	w.forget() // also what was seen of another one under this PID
+	if w.slots == nil {
+		w.slots = make([]slot, size) // untouched, they take no memory yet
+	} else {
+		w.forget() // also what was seen of another one under this PID
+	}
 	w.traced[pid] = &seen{from: revision}
 }
 
