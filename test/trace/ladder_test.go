@@ -224,6 +224,9 @@ func proveMixed(t *testing.T, e *syncingEtcd, cluster *localcluster.Cluster, p *
 				return slices.ContainsFunc(e.syncs(kind), func(r record) bool { return strings.HasSuffix(r.text("file.name"), name) })
 			})
 		}
+		if p.lacks() == "" {
+			assert.NotContains(t, e.tracing.logged(), "not all can be told about syncs of etcd's files")
+		}
 		p.Syncs = "all"
 	} else {
 		assert.Contains(t, e.tracing.logged(), "syncs of etcd's files are not followed on this file system")
