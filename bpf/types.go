@@ -56,7 +56,7 @@ type Program string
 
 // What each is attached to is said in met.h, requests.h, failures.h, old.h, streams.h,
 // applied.h and handshake.h. Those that are attached to several functions know them by
-// their addresses, which are in Binary, and of streams keys of the operations.
+// their addresses, which are in Binary, or for streams in the keys of the operations.
 const (
 	RequestMet      Program = etcdProgRequestMet
 	UnaryFailed     Program = etcdProgUnaryFailed
