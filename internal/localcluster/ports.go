@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync/atomic"
 )
 
 // Ports are taken from below the range from which systems pick the local port of an outgoing connection (from 32768
@@ -18,6 +19,14 @@ const (
 	lastPort  = 32000
 )
 
+// tried is how many ports this process has tried. They are tried in order, from a place that is another one in each
+// process: so the port of a member that is down is not given to another cluster of this process, nor, but for a rare
+// chance, to one of another.
+var (
+	tried atomic.Int64
+	begin = rand.Int64N(lastPort - firstPort)
+)
+
 // freePorts gives n different loopback ports that were free a moment ago.
 func freePorts(n int) ([]int, error) {
 	const tries = 1000 // of 17000 ports; a machine where all of these are taken has another problem
@@ -26,7 +35,7 @@ func freePorts(n int) ([]int, error) {
 		if len(ports) == n {
 			return ports, nil
 		}
-		port := firstPort + rand.IntN(lastPort-firstPort)
+		port := firstPort + int((begin+tried.Add(1))%(lastPort-firstPort))
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,10 +51,7 @@ func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
 			}
 			return strings.Join(all, "\n")
 		}
-		for range 50 {
-			if told() == want {
-				break
-			}
+		for began := time.Now(); told() != want && time.Since(began) < patience; {
 			s.pause()
 		}
 		assert.Equal(t, want, told(), heading)

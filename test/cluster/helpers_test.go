@@ -17,7 +17,7 @@ import (
 
 // patience is how long these tests wait for something that must happen; the machine
 // may be busy.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // waitFor polls until done.
 func waitFor(t *testing.T, what string, done func() bool) {

@@ -21,7 +21,6 @@ func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
 		client := newClient(t, c)
-		ctx := testContext(t)
 		var needles []string
 		secret := func(protobuf bool) string {
 			needles = append(needles, fmt.Sprintf("needle-%03d-in-a-secret", len(needles)))
@@ -62,7 +61,7 @@ func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 
 		write("-live")
 		for _, key := range keys {
-			_, err := client.Delete(ctx, key+"-live")
+			_, err := client.Delete(testContext(t), key+"-live")
 			require.NoError(t, err)
 		}
 		everywhere("/hay", watchPut(t, client, "/hay", "hay that anybody may see"))
@@ -72,9 +71,9 @@ func TestNothingOfAKubernetesSecretLeavesTheHost(t *testing.T) {
 			gates[i].closeUntilRefused(t, client, fmt.Sprintf("/stuck/%d", i))
 		}
 		require.NoError(t, c.Members()[0].Kill())
-		require.NoError(t, c.Members()[0].Restart(ctx))
+		require.NoError(t, c.Members()[0].Restart(testContext(t)))
 		last := write("-resync")
-		_, err := client.Compact(ctx, last, clientv3.WithCompactPhysical())
+		_, err := client.Compact(testContext(t), last, clientv3.WithCompactPhysical())
 		require.NoError(t, err)
 		for i := range gates {
 			gates[i].closed.Store(false)

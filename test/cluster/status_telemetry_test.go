@@ -20,7 +20,8 @@ func TestStatusDeclaredPartialFailureIsCounted(t *testing.T) {
 		cluster := harness.Start(t, version, localcluster.Config{Size: 3})
 		_, followers := roles(t, cluster)
 		dead := followers[0]
-		r := statusRun(t, cluster.Endpoints(), "{}")
+		// A member that is slow to answer is left out of the next collection: with a second for each none is.
+		r := statusRun(t, cluster.Endpoints(), "{collection_interval: 1s}")
 		r.complete(t, cluster.Members()...)
 		r.collections(t, 5)
 		assert.Empty(t, scrapeErrors(t, r), "nothing fails")
@@ -33,7 +34,7 @@ func TestStatusDeclaredPartialFailureIsCounted(t *testing.T) {
 		after, askedAfter := scrapeErrors(t, r), scrapes(t, r)
 		for _, call := range []string{"status", "member_list", "read", "metrics"} {
 			failed := after[call+" Unavailable"] - before[call+" Unavailable"]
-			assert.GreaterOrEqual(t, failed, int64(8), call)
+			assert.GreaterOrEqual(t, failed, int64(7), call) // the calls are counted one after the other
 			// A third of what was asked: one member of three, within what the bounds of the two readings may cut.
 			assert.InDelta(t, float64(askedAfter-asked)/3, float64(failed), 2, call)
 		}

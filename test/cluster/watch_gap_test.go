@@ -23,14 +23,13 @@ func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
 		client := newClient(t, c)
-		ctx := testContext(t)
 		var gate watchGate
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: skip}"), 1, gate.answer)
 		watchArrived(t, r, watchPut(t, client, "/before", ""), "/before")
 		stuck := gate.closeUntilRefused(t, client, "/stuck")
 
 		require.NoError(t, c.Members()[0].Kill())
-		require.NoError(t, c.Members()[0].Restart(ctx))
+		require.NoError(t, c.Members()[0].Restart(testContext(t)))
 		var want []watchChange
 		var compacted int64
 		for i := range 10 {
@@ -43,7 +42,7 @@ func TestWatchTellsAGapWithExactBoundsAfterACompaction(t *testing.T) {
 				want = append(want, watchChange{revision, key})
 			}
 		}
-		_, err := client.Compact(ctx, compacted, clientv3.WithCompactPhysical())
+		_, err := client.Compact(testContext(t), compacted, clientv3.WithCompactPhysical())
 		require.NoError(t, err)
 		gate.closed.Store(false)
 		watchArrived(t, r, want[len(want)-1].revision, want[len(want)-1].key)
@@ -72,18 +71,17 @@ func TestWatchDeliversADeleteAtTheCompactedRevisionOrTellsThatItIsMissing(t *tes
 	harness.EachVersion(t, func(t *testing.T, version string) {
 		c := harness.Start(t, version, localcluster.Config{})
 		client := newClient(t, c)
-		ctx := testContext(t)
 		var gate watchGate
 		r := watchRun(t, watchYAML(c.Endpoints(), "watch: {on_compaction: skip}"), 1, gate.answer)
 		watchArrived(t, r, watchPut(t, client, "/deleted", ""), "/deleted")
 		gate.closeUntilRefused(t, client, "/stuck")
 		require.NoError(t, c.Members()[0].Kill())
-		require.NoError(t, c.Members()[0].Restart(ctx))
+		require.NoError(t, c.Members()[0].Restart(testContext(t)))
 		watchPut(t, client, "/lost", "")
-		answer, err := client.Delete(ctx, "/deleted")
+		answer, err := client.Delete(testContext(t), "/deleted")
 		require.NoError(t, err)
 		deleted := answer.Header.Revision
-		_, err = client.Compact(ctx, deleted, clientv3.WithCompactPhysical())
+		_, err = client.Compact(testContext(t), deleted, clientv3.WithCompactPhysical())
 		require.NoError(t, err)
 		gate.closed.Store(false)
 		watchArrived(t, r, watchPut(t, client, "/last", ""), "/last")

@@ -28,7 +28,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -22,12 +22,7 @@ func prefixFaults() []scenario {
 			several(w)
 			w.interpose(nil)
 		}, fault: func(w *world) {
-			before := w.proxies[0].Accepted()
-			for range 5 {
-				w.proxies[0].Switch("")
-				w.pause(500 * time.Millisecond)
-			}
-			assert.GreaterOrEqual(w.t, w.proxies[0].Accepted()-before, 2*len(w.rules.Prefixes), "connections after those that were cut")
+			w.cut(5, 500*time.Millisecond, 2*len(w.rules.Prefixes))
 		}, want: wholeInEach},
 		{name: "several prefixes, collector killed", resumes: true, load: LoadConfig{Rate: 300}, prepare: several, fault: func(w *world) {
 			for range 5 {

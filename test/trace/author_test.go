@@ -6,7 +6,6 @@ package trace
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -171,7 +170,7 @@ func writeAll(t *testing.T, c *caller, b *authorsBook, client, writes int) {
 			if n%100 != 24 {
 				continue
 			}
-			grant, err := lessor.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 2})
+			grant, err := lessor.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 4})
 			if !assert.NoError(t, err) {
 				return
 			}
@@ -295,20 +294,20 @@ func proveAuthors(t *testing.T, config localcluster.Config, build string, writes
 		group.Go(func() { writeAll(t, c, b, i, writes/clients) })
 	}
 	group.Wait()
+	var last int64
 	waitFor(t, "the end of all leases", func() bool {
 		left, err := root.Get(t.Context(), "/load/leased/", clientv3.WithPrefix(), clientv3.WithCountOnly())
-		return err == nil && left.Count == 0
-	})
-	last := slices.Max(slices.Collect(maps.Keys(b.by)))
-	waitFor(t, "all changes", func() bool {
-		n := 0
-		if !all()[[2]int64{last, 0}] {
+		if err != nil || left.Count > 0 {
 			return false
 		}
-		for _, a := range agents {
-			n += len(a.told())
-		}
-		return n >= len(all())
+		last = left.Header.Revision
+		return true
+	})
+	waitFor(t, "all changes, which each agent tells or leaves to another", func() bool {
+		changes := all()
+		return changes[[2]int64{last, 0}] && !slices.ContainsFunc(agents, func(a *agent) bool {
+			return a.Counter("receiver_etcd_changes_signed", "", "") < int64(len(changes))
+		})
 	})
 	time.Sleep(time.Second) // for what comes twice
 

@@ -136,7 +136,7 @@ func TestBytesAreThoseThatEtcdCounts(t *testing.T) {
 	settled := func() []float64 {
 		last := ours()
 		waitFor(t, "counters that rest", func() bool {
-			time.Sleep(300 * time.Millisecond)
+			time.Sleep(time.Second) // ten collections
 			before := last
 			last = ours()
 			return last[0] > 0 && last[0]-before[0] < 5000
@@ -210,16 +210,20 @@ func TestRoundTripsAndConnectionsAreThoseThatSsTells(t *testing.T) {
 	require.NoError(t, err)
 	id := fmt.Sprintf("%016x", other.ID)
 	waitFor(t, "a round trip", func() bool { return tr.numbers(m.Name, "etcd.network.peer.tcp.rtt")[id] > 0 })
-	rtts := socketStatistics(t, peer.Port())
-	require.NotEmpty(t, rtts)
-	var sum float64
-	for _, rtt := range rtts {
-		sum += rtt
-	}
-	told := tr.numbers(m.Name, "etcd.network.peer.tcp.rtt")[id] * 1000
-	t.Logf("round trip to a peer: told %.3f ms, ss has a mean of %.3f ms of %d connections", told, sum/float64(len(rtts)), len(rtts))
-	assert.Less(t, told, 10*sum/float64(len(rtts)))
-	assert.Greater(t, told, sum/float64(len(rtts))/10)
+	// Both are of a moment, not of the same one: while connections are young, delayed acknowledgements move them from
+	// 0.1 ms to 40.
+	waitFor(t, "two that agree", func() bool {
+		rtts := socketStatistics(t, peer.Port())
+		require.NotEmpty(t, rtts)
+		var sum float64
+		for _, rtt := range rtts {
+			sum += rtt
+		}
+		mean := sum / float64(len(rtts))
+		told := tr.numbers(m.Name, "etcd.network.peer.tcp.rtt")[id] * 1000
+		t.Logf("round trip to a peer: told %.3f ms, ss has a mean of %.3f ms of %d connections", told, mean, len(rtts))
+		return told < 10*mean && told > mean/10
+	})
 	assert.Positive(t, tr.numbers(m.Name, "etcd.network.connection.count")["member"])
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,6 +188,13 @@ func within(t *testing.T, name string) {
 		other.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		require.NoError(t, other.Start())
 		t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
+		waitFor(t, "the other etcd", func() bool {
+			c, err := net.Dial("tcp", "127.0.0.1"+port)
+			if err == nil {
+				_ = c.Close()
+			}
+			return err == nil
+		})
 	}
 	for _, mode := range []string{"required", "auto"} {
 		r := harness.New(t, fmt.Sprintf(`

@@ -346,7 +346,7 @@ var givenUp = []answer{
 }
 
 // giveUpAfter is how long a client waits that gives up; etcd has begun by then.
-var giveUpAfter = 300 * time.Millisecond
+var giveUpAfter = 500 * time.Millisecond
 
 func init() {
 	if guest.Inside() {

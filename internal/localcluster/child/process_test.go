@@ -82,9 +82,9 @@ func TestPausedChildDoesNothingUntilResumed(t *testing.T) {
 	<-p.Done()
 	require.NoError(t, p.Pause(), "it has ended, nothing to do")
 
-	p = shell(t, "sleep 0.05; echo done", nil)
+	p = shell(t, "sleep 0.5; echo done", nil)
 	require.NoError(t, p.Pause())
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(time.Second)
 	assert.Empty(t, p.Tail())
 	require.NoError(t, p.Resume())
 	<-p.Done()
