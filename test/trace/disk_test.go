@@ -199,14 +199,14 @@ func TestASlowSyncNamesItsFileAndWhoElseWrote(t *testing.T) {
 	e := startSyncing(t, slow.dir, 100*time.Millisecond)
 	e.put(1) // the size of a sync is known from the second on
 	before := e.settled()
-	const size, speed = 600 << 10, 1 << 20 // 0.6 s
+	const size, speed = 1200 << 10, 1 << 20 // 1.2 s
 	slow.limit(e.member.PID(), speed)
 
 	for range 3 {
 		known, knownBackend := len(e.syncs("wal")), len(e.syncs("backend"))
 		noise := make(chan int)
 		go func() {
-			time.Sleep(150 * time.Millisecond) // the sync is under way, and is for a while
+			time.Sleep(300 * time.Millisecond) // the sync is under way, and is for a while
 			dd := exec.Command("dd", "if=/dev/zero", "of="+filepath.Join(slow.dir, "noise"), "bs=1M", "count=16")
 			if assert.NoError(t, dd.Run()) {
 				noise <- dd.Process.Pid
