@@ -20,6 +20,7 @@ MEMBERS ?= 3
 KEEP ?=
 FUZZTIME ?= 10s
 SOAK ?= 30m
+CYCLES ?= 500
 
 DISTRIBUTION := _build/otelcol-etcd
 ETCD_MINORS := 3.5 3.6 3.7
@@ -56,7 +57,7 @@ step = @echo "[$(1)] $(2)"; $(if $(3),$(MAKE) -s $(3))
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z][a-z0-9-]*:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
-	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m; soak SOAK=2h;"
+	@echo; echo "Options: run FOR=30s MEMBERS=5 KEEP=1; fuzz FUZZTIME=1m; soak SOAK=2h CYCLES=1000;"
 	@echo '         test-kernels KERNELS="5.10-amd64 6.12-arm64" UPDATE=1; test-compat ETCDS="3.4 3.6.0" UPDATE=1'
 
 .PHONY: run
@@ -112,7 +113,7 @@ test-kernels: ## Trace real etcds on other kernels, amd64 and arm64, under qemu.
 	@for arch in $(KERNEL_ARCHS); do tools/patiently.sh "compiling for $$arch takes two minutes the first time" \
 	  env CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go -C test test -c -ldflags "-s -w" -o "$(CURDIR)/.cache/kernels/trace-$$arch.test" ./trace; done
 	$(call step,4/4,kernels $(KERNELS))
-	@cd test && "$(CURDIR)/tools/patiently.sh" "two machines at a time" env KERNELS="$(KERNELS)" KERNELS_DIR="$(CURDIR)/.cache/kernels" \
+	@cd test && "$(CURDIR)/tools/patiently.sh" "as many machines at a time as there are cores" env KERNELS="$(KERNELS)" KERNELS_DIR="$(CURDIR)/.cache/kernels" \
 	  go test -count=1 -timeout 90m -v ./kernels $(if $(UPDATE),-update)
 
 .PHONY: test-compat
@@ -151,9 +152,9 @@ fmt: bin/gofumpt ## Format the code: what lint complains about.
 
 .PHONY: bench
 bench: ## Run the benchmarks (a rival receiver is compiled the first time, 20 CPU minutes).
-	$(call step,1/4,benchmarks of single parts)
-	@go test -run '^$$' -bench . -benchmem ./...
-	$(call step,2/4,etcd $(call etcd_version,3.6) and the collector distribution,.cache/etcd/3.6/etcd $(DISTRIBUTION))
+	$(call step,1/4,etcd $(call etcd_version,3.6) and the collector distribution,.cache/etcd/3.6/etcd $(DISTRIBUTION))
+	$(call step,2/4,benchmarks of single parts)
+	@env $(TEST_ENV) go test -run '^$$' -bench . -benchmem ./...
 	$(call step,3/4,the watch beside clientv3's watcher)
 	@cd test && env $(TEST_ENV) go test -run '^$$' -bench . -timeout 0 ./throughput
 	$(call step,4/4,one scrape of a cluster beside prometheusreceiver)
@@ -162,11 +163,13 @@ bench: ## Run the benchmarks (a rival receiver is compiled the first time, 20 CP
 
 .PHONY: soak
 soak: ## Break things around the distribution, then trace an etcd that works hard, and judge both (each for SOAK=30m).
-	$(call step,1/4,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS_OF_MINORS))
-	$(call step,2/4,the collector distribution,$(DISTRIBUTION))
-	$(call step,3/4,every fault for $(SOAK))
+	$(call step,1/5,etcd $(foreach minor,$(ETCD_MINORS),$(call etcd_version,$(minor))),$(ETCDS_OF_MINORS))
+	$(call step,2/5,the collector distribution,$(DISTRIBUTION))
+	$(call step,3/5,collectors and etcds that come and go $(CYCLES) times)
+	@cd test && env $(TEST_ENV) TRACE_CYCLES=$(CYCLES) go test -count=1 -timeout 0 -v -run 'AndGo.*LeaveNothing|AndGoesLeavesNothing' ./trace
+	$(call step,4/5,every fault for $(SOAK))
 	@cd test && env $(TEST_ENV) FAULTS_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestDistributionKeepsItsPromises ./faults
-	$(call step,4/4,probes in and out for $(SOAK))
+	$(call step,5/5,probes in and out for $(SOAK))
 	@cd test && env $(TEST_ENV) TRACE_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestTracingNeverHarmsEtcd ./trace
 
 .PHONY: fuzz

@@ -19,10 +19,9 @@ import (
 // kernels.
 
 var (
-	errNoRing     = errors.New("this kernel has no ring buffer for BPF: Linux 5.8 and later have it")
-	errTooOld     = errors.New("this kernel has no ring buffer for BPF, which Linux 5.8 and later have, and cannot run the programs that do without it, which take Linux 5.3 at least: a newer kernel is needed")
-	errNoBTF      = errors.New("this kernel has no BTF, by which its own data is read: /sys/kernel/btf/vmlinux is missing")
-	errNeedsAdmin = errors.New("on a kernel without uprobe_multi, which Linux 6.6 and later have, a probe needs CAP_SYS_ADMIN")
+	errNoRing = errors.New("this kernel has no ring buffer for BPF: Linux 5.8 and later have it")
+	errTooOld = errors.New("this kernel has no ring buffer for BPF, which Linux 5.8 and later have, and cannot run the programs that do without it, which take Linux 5.3 at least: a newer kernel is needed")
+	errNoBTF  = errors.New("this kernel has no BTF, by which its own data is read: /sys/kernel/btf/vmlinux is missing")
 )
 
 // withMemory does what takes memory of the kernel. Before Linux 5.11 that counts as

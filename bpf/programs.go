@@ -20,6 +20,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/privilege"
 )
 
 // Options are what the programs are loaded with.
@@ -192,7 +194,7 @@ func (p *Programs) attach(file *link.Executable, pid int, probe Probe) (link.Lin
 	}
 	l, err := file.Uprobe("", program, &link.UprobeOptions{Address: probe.Offset, PID: pid})
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w: %w", errNeedsAdmin, err)
+		err = fmt.Errorf("%w: %w", privilege.ErrPerf, err)
 	}
 	return l, err
 }

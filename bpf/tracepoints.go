@@ -8,6 +8,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -81,10 +82,15 @@ type tracepoint struct{ group, name, program string }
 // format is what tracefs says of the fields of an event.
 type format []byte
 
-func (t tracepoint) format() (text format, err error) {
+func (t tracepoint) format() (format, error) {
+	err := fs.ErrNotExist
 	for _, root := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if text, err = os.ReadFile(filepath.Join(root, "events", t.group, t.name, "format")); err == nil {
+		text, no := os.ReadFile(filepath.Join(root, "events", t.group, t.name, "format"))
+		if no == nil {
 			return text, nil
+		}
+		if errors.Is(err, fs.ErrNotExist) { // else there is one, which may not be read
+			err = no
 		}
 	}
 	return nil, err

@@ -25,12 +25,18 @@ type Host struct {
 
 // Numbers of capabilities: include/uapi/linux/capability.h.
 const (
-	sysPtrace   = 19
-	sysAdmin    = 21
-	sysResource = 24
-	perfmon     = 38
-	bpf         = 39
+	dacOverride   = 1
+	dacReadSearch = 2
+	sysPtrace     = 19
+	sysAdmin      = 21
+	sysResource   = 24
+	perfmon       = 38
+	bpf           = 39
 )
+
+// ErrPerf is of a probe that perf has refused, by which it is put in where Linux has no
+// uprobe_multi (6.6). perf asks for CAP_SYS_ADMIN: CVE-2025-38466.
+var ErrPerf = errors.New("perf refuses the probe")
 
 // Explain adds to an error of loading or attaching what is missing and what would
 // give it. An error that has to do with none of it stays as it is.
@@ -40,7 +46,7 @@ func (h Host) Explain(err error) error {
 	}
 	var reasons []string
 	if errors.Is(err, fs.ErrPermission) {
-		reasons = h.forbidden()
+		reasons = h.forbidden(err)
 	}
 	// The kernel says EINVAL of it: it does not have the function then.
 	if (len(reasons) > 0 || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) && h.lockdown() == "confidentiality" {
@@ -64,14 +70,18 @@ func (p plain) Error() string {
 
 func (p plain) Unwrap() error { return p.error }
 
-func (h Host) forbidden() []string {
+func (h Host) forbidden(err error) []string {
 	var reasons []string
 	have, seccomp, ok := h.self()
 	if !ok {
 		return nil
 	}
+	var path *fs.PathError
+	if errors.As(err, &path) && strings.Contains(path.Path, "/tracing/") && !have(dacReadSearch) && !have(dacOverride) {
+		return []string{"the collector lacks CAP_DAC_READ_SEARCH: run it as root, or give it that too, by which another user reads " + path.Path}
+	}
 	var lacks []string
-	admin := have(sysAdmin)
+	admin, byPerf := have(sysAdmin), errors.Is(err, ErrPerf)
 	for _, c := range []struct {
 		number int
 		name   string
@@ -81,13 +91,24 @@ func (h Host) forbidden() []string {
 			lacks = append(lacks, c.name)
 		}
 	}
+	if byPerf && !admin {
+		lacks = append(lacks, "CAP_SYS_ADMIN")
+	}
 	if len(lacks) > 0 {
-		reasons = append(reasons, fmt.Sprintf("the collector lacks %s: run it as root, or give it CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to look into an etcd of another user", strings.Join(lacks, ", ")))
+		rights := "CAP_BPF and CAP_PERFMON"
+		if byPerf || h.before(6, 6) {
+			rights = "CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN"
+		}
+		return []string{fmt.Sprintf("the collector lacks %s: run it as root, or give it %s, and CAP_SYS_PTRACE to look into an etcd of another user", strings.Join(lacks, ", "), rights)}
 	}
-	if len(lacks) == 0 && seccomp {
-		reasons = append(reasons, "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it")
+	if seccomp {
+		call := "bpf"
+		if byPerf {
+			call = "perf_event_open"
+		}
+		reasons = append(reasons, "a seccomp filter may forbid the system call "+call+": in a container use a profile that allows it")
 	}
-	if limit := h.lockedMemory(); len(lacks) == 0 && limit != "" && !have(sysResource) {
+	if limit := h.lockedMemory(); !byPerf && limit != "" && !have(sysResource) {
 		reasons = append(reasons, "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have "+limit+
 			" bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit")
 	}
@@ -119,13 +140,10 @@ func (h Host) self() (have func(int) bool, seccomp, ok bool) {
 // lockedMemory is how much of it this process may have, "" if there is no limit or
 // the kernel does not count programs as such.
 func (h Host) lockedMemory() string {
-	proc := or(h.Proc, "/proc")
-	release, err := os.ReadFile(filepath.Join(proc, "sys", "kernel", "osrelease"))
-	var major, minor int
-	if _, none := fmt.Sscanf(string(release), "%d.%d", &major, &minor); err != nil || none != nil || major > 5 || major == 5 && minor >= 11 {
+	if !h.before(5, 11) {
 		return ""
 	}
-	limits, err := os.ReadFile(filepath.Join(proc, "thread-self", "limits"))
+	limits, err := os.ReadFile(filepath.Join(or(h.Proc, "/proc"), "thread-self", "limits"))
 	if err != nil {
 		return ""
 	}
@@ -137,6 +155,17 @@ func (h Host) lockedMemory() string {
 		}
 	}
 	return ""
+}
+
+// before tells whether the kernel is older, for words alone: what it has is found by
+// trying it.
+func (h Host) before(major, minor int) bool {
+	release, err := os.ReadFile(filepath.Join(or(h.Proc, "/proc"), "sys", "kernel", "osrelease"))
+	var is [2]int
+	if _, none := fmt.Sscanf(string(release), "%d.%d", &is[0], &is[1]); err != nil || none != nil {
+		return false
+	}
+	return is[0] < major || is[0] == major && is[1] < minor
 }
 
 // lockdown is the chosen one of `none [integrity] confidentiality`.

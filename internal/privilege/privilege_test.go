@@ -6,6 +6,7 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -30,10 +31,10 @@ func host(t *testing.T, caps uint64, seccomp int, lockdown string) Host {
 	return h
 }
 
-// before511 is a host with an old kernel, which lets a process lock 64 KiB.
-func before511(h Host) Host {
+// on is a host with a kernel of this release, which lets a process lock 64 KiB.
+func on(release string, h Host) Host {
 	_ = os.MkdirAll(filepath.Join(h.Proc, "sys", "kernel"), 0o755)
-	_ = os.WriteFile(filepath.Join(h.Proc, "sys", "kernel", "osrelease"), []byte("5.10.0-32-cloud-amd64\n"), 0o600)
+	_ = os.WriteFile(filepath.Join(h.Proc, "sys", "kernel", "osrelease"), []byte(release+"\n"), 0o600)
 	_ = os.WriteFile(filepath.Join(h.Proc, "thread-self", "limits"), []byte("Max processes             5910                 5910                 processes\nMax locked memory         65536                65536                bytes\n"), 0o600)
 	return h
 }
@@ -41,6 +42,8 @@ func before511(h Host) Host {
 func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 	const all = 1<<bpf | 1<<perfmon | 1<<sysPtrace
 	refused := fmt.Errorf("map create: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", syscall.EPERM)
+	const old = "5.10.0-32-cloud-amd64"
+	before66 := ": run it as root, or give it CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN, and CAP_SYS_PTRACE to look into an etcd of another user"
 	remedy := ": run it as root, or give it CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to look into an etcd of another user"
 	for name, tc := range map[string]struct {
 		host Host
@@ -52,12 +55,41 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 		"without ptrace":  {host(t, all&^(1<<sysPtrace), 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"only admin":      {host(t, 1<<sysAdmin, 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"seccomp":         {host(t, all, 2, "[none] integrity confidentiality\n"), "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it"},
-		"locked memory":   {before511(host(t, all, 0, "")), "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have 65536 bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit"},
+		"locked memory":   {on(old, host(t, all, 0, "")), "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have 65536 bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit"},
+		"an old kernel":   {on(old, host(t, 1<<perfmon|1<<sysPtrace, 0, "")), "the collector lacks CAP_BPF" + before66},
+		"a newer one":     {on("6.6.1", host(t, 1<<perfmon|1<<sysPtrace, 0, "")), "the collector lacks CAP_BPF" + remedy},
 		"lockdown":        {host(t, all, 0, "none integrity [confidentiality]\n"), "the kernel's lockdown is `confidentiality`, which forbids reading memory with eBPF: boot with lockdown=integrity"},
 	} {
 		err := tc.host.Explain(refused)
 		require.EqualError(t, err, tc.want+" (the kernel says: map create: operation not permitted)", name)
 		require.ErrorIs(t, err, syscall.EPERM)
+	}
+}
+
+func TestAProbeThatPerfRefusesIsExplainedByWhatPerfAsksFor(t *testing.T) {
+	const three = 1<<bpf | 1<<perfmon | 1<<sysPtrace
+	refused := fmt.Errorf("%w: opening perf event: %w", ErrPerf, syscall.EACCES)
+	for name, tc := range map[string]struct {
+		host Host
+		want string
+	}{
+		// What a filter or a limit of memory may forbid has been done by then.
+		"three rights": {on("5.10.0-32-cloud-amd64", host(t, three, 2, "")), "the collector lacks CAP_SYS_ADMIN: run it as root, or give it CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN, and CAP_SYS_PTRACE to look into an etcd of another user"},
+		"a filter":     {on("6.1.0-32-amd64", host(t, three|1<<sysAdmin, 2, "")), "a seccomp filter may forbid the system call perf_event_open: in a container use a profile that allows it"},
+	} {
+		require.EqualError(t, tc.host.Explain(refused), tc.want+" (the kernel says: perf refuses the probe: opening perf event: permission denied)", name)
+	}
+	unknown := on("5.10.0-32-cloud-amd64", host(t, three|1<<sysAdmin, 0, "")).Explain(refused)
+	assert.Equal(t, refused, unknown, "nothing is missing that we know of")
+}
+
+func TestTracefsThatIsRootsIsExplainedByWhatReadsIt(t *testing.T) {
+	const three = 1<<bpf | 1<<perfmon | 1<<sysPtrace
+	refused := fmt.Errorf("sched_process_exit: %w", &fs.PathError{Op: "open", Path: "/sys/kernel/tracing/events/x/y/format", Err: syscall.EACCES})
+	require.EqualError(t, host(t, three, 0, "").Explain(refused), "the collector lacks CAP_DAC_READ_SEARCH: run it as root, or give it that too, by which another user reads /sys/kernel/tracing/events/x/y/format"+
+		" (the kernel says: sched_process_exit: open /sys/kernel/tracing/events/x/y/format: permission denied)")
+	for _, reads := range []uint64{1 << dacReadSearch, 1 << dacOverride} {
+		assert.Equal(t, refused, host(t, three|reads, 0, "").Explain(refused))
 	}
 }
 
@@ -74,6 +106,6 @@ func TestWhatIsNoQuestionOfPrivilegesStaysAsItIs(t *testing.T) {
 	assert.Equal(t, other, host(t, 0, 0, "").Explain(other))
 	unknown := fmt.Errorf("load: %w", syscall.EPERM)
 	assert.Equal(t, unknown, host(t, 1<<bpf|1<<perfmon|1<<sysPtrace, 0, "[none]").Explain(unknown), "nothing is missing that we know of")
-	assert.Equal(t, unknown, before511(host(t, 1<<bpf|1<<perfmon|1<<sysPtrace|1<<sysResource, 0, "")).Explain(unknown), "a limit that does not bind")
+	assert.Equal(t, unknown, on("5.10.0-32-cloud-amd64", host(t, 1<<bpf|1<<perfmon|1<<sysPtrace|1<<sysResource, 0, "")).Explain(unknown), "a limit that does not bind")
 	assert.Equal(t, unknown, Host{Proc: t.TempDir()}.Explain(unknown), "without /proc nothing can be said")
 }

@@ -286,7 +286,7 @@ func TestWhatComesLateLeavesWhenItComesAndWaitsForNobody(t *testing.T) {
 	n2.set(func() { n2.delay = 700 * time.Millisecond })
 	n3.set(func() { n3.silent = true })
 	eventually(t, "n1 leaves alone, then n2, while n3 is still asked", func() bool {
-		// It is one collection that shows it, not always the first: n2 may have been set to be late when it was asked.
+		// It is one collection that shows it, not always the first: n2 may have been asked before it was set to be late.
 		return strings.Contains(fmt.Sprint(out.names(skip)), "[n1] [n2]")
 	})
 }

@@ -164,7 +164,11 @@ func BenchmarkInspect(b *testing.B) {
 	files, err := filepath.Glob(filepath.Join(os.Getenv("ETCD_BIN_DIR"), "*", "etcd"))
 	require.NoError(b, err)
 	for _, path := range files {
-		b.Run(filepath.Base(filepath.Dir(path)), func(b *testing.B) {
+		build := filepath.Base(filepath.Dir(path))
+		if strings.HasPrefix(build, "changed-") {
+			continue // it is refused
+		}
+		b.Run(build, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				_, err := inspectFile(path)

@@ -23,7 +23,7 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/kernels/guest"
 )
 
-// patience is for a host that is busy: a machine takes three minutes or less for a run.
+// patience is for a host that is busy: two machines on two cores take eight to ten minutes for all their boots.
 const patience = 15 * time.Minute
 
 // emulators are commands of qemu without its files and the kernel's command line.

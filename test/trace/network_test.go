@@ -213,6 +213,7 @@ func TestRoundTripsAndConnectionsAreThoseThatSsTells(t *testing.T) {
 	// Both are of a moment, not of the same one: while connections are young, delayed acknowledgements move them from
 	// 0.1 ms to 40.
 	waitFor(t, "two that agree", func() bool {
+		time.Sleep(200 * time.Millisecond) // two collections
 		rtts := socketStatistics(t, peer.Port())
 		require.NotEmpty(t, rtts)
 		var sum float64

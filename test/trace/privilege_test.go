@@ -25,10 +25,12 @@ import (
 
 // Numbers of capabilities: include/uapi/linux/capability.h.
 const (
-	capSysPtrace = 19
-	capSysAdmin  = 21
-	capPerfmon   = 38
-	capBPF       = 39
+	capDACReadSearch = 2
+	capSysPtrace     = 19
+	capSysAdmin      = 21
+	capSysResource   = 24
+	capPerfmon       = 38
+	capBPF           = 39
 )
 
 const remedy = ": run it as root, or give it CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to look into an etcd of another user"
@@ -75,6 +77,35 @@ func TestAnOrdinaryUserTracesWithThreeCapabilities(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is no request is found by its name in tracefs then, which is root's.
+func TestAnOrdinaryUserIsToldWhatReadsTracefsWhereThereIsNoBTF(t *testing.T) {
+	harness.NeedRoot(t)
+	if os.Getenv(inPlace) == "" {
+		goTo(t, "without BTF", place{})
+		return
+	}
+	mountTracefs(t)
+	mount(t, "none", "/sys/kernel/btf", "tmpfs", 0)
+	cluster := harness.Start(t, "3.6", localcluster.Config{})
+	what := seenBy{Mode: "required", PID: cluster.Members()[0].PID(), Endpoint: cluster.Endpoints()[0]}
+	caps := []uintptr{capBPF, capPerfmon, capSysPtrace}
+	const lacks = "the collector lacks CAP_DAC_READ_SEARCH: run it as root, or give it that too, by which another user reads /sys/kernel/"
+
+	seen := startAs(t, caps, what)
+	assert.Empty(t, seen.Failure)
+	assert.Contains(t, seen.Log, "requests of etcd are traced")
+	for _, line := range strings.Split(strings.TrimSpace(seen.Log), "\n") {
+		if strings.Contains(line, "are not followed") {
+			assert.Contains(t, line, lacks)
+		}
+	}
+	assert.Equal(t, 2, strings.Count(seen.Log, "are not followed; requests are"), "connections and syncs:\n%s", seen.Log)
+
+	seen = startAs(t, append(caps, capDACReadSearch), what)
+	assert.Contains(t, seen.Log, "requests of etcd are traced")
+	assert.NotContains(t, seen.Log, "are not followed")
 }
 
 // seenBy is what a collector without root's rights is told to do, and what came of
