@@ -4,7 +4,6 @@
 package etcdreceiver
 
 import (
-	"go/build"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -269,24 +268,5 @@ func TestTheConfigurationIsCheckedAlikeOnEverySystem(t *testing.T) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		assert.NotRegexp(t, `"(runtime|path/filepath)"`, string(text), "%s asks where it runs", file)
-	}
-}
-
-// What configuration is valid is decided in this package alone.
-func TestAConfigurationIsJudgedAlikeOnEverySystem(t *testing.T) {
-	files := func(system string) []string {
-		here := build.Default
-		here.GOOS, here.CgoEnabled = system, false
-		p, err := here.ImportDir(".", 0)
-		require.NoError(t, err)
-		return p.GoFiles
-	}
-	for _, system := range []string{"darwin", "windows"} {
-		assert.Equal(t, files("linux"), files(system), system)
-	}
-	for _, name := range files("linux") {
-		text, err := os.ReadFile(name)
-		require.NoError(t, err)
-		assert.NotContains(t, string(text), "runtime.GOOS", name)
 	}
 }

@@ -14,7 +14,7 @@
 //	namedperf.bpf.c  the same without a ring buffer
 //	programs.go      all of them: loaded, put into a process, taken out
 //	record.h         what the programs write into the ring; record.go reads it, types.go has what both sides know
-//	distribution.h   durations and sizes, counted in the kernel
+//	distribution.h   durations, counted in the kernel
 //	ring.h           the ring, or the perf buffer that stands in; read by ring.go, perf.go
 //	reserve.h        room in it for what is too large for a stack
 //	process.h        what they are told of processes; binary.h, where things lie in an executable
@@ -23,7 +23,7 @@
 //	tracepoints.go   the kernel's events without BTF, as tracefs describes them
 //	tcp.h            the kernel's numbers for TCP
 //	kernel.h         types of the kernel, and what it has or lacks: the guard against being preempted
-//	sockets.h        which ports are etcd's, where there is no BTF
+//	files.h          structs of the kernel that are found by BTF, with sockets.h
 //	go.h             how Go lies in registers and memory; peer.h, who asks
 //
 // The objects are committed, so that nobody who builds a collector needs clang;

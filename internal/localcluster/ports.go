@@ -19,7 +19,7 @@ const (
 	lastPort  = 32000
 )
 
-// tried is how many ports this process has tried: they are the host's, so is this the process's. They are tried in order, from a place that is another one in each
+// tried is how many ports this process has tried. They are tried in order, from a place that is another one in each
 // process: so the port of a member that is down is not given to another cluster of this process, nor, but for a rare
 // chance, to one of another.
 var (

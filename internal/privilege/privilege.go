@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,7 +36,8 @@ const (
 )
 
 // ErrPerf is of a probe that perf has refused, by which it is put in where Linux has no
-// uprobe_multi (6.6). perf asks for CAP_SYS_ADMIN: CVE-2025-38466.
+// uprobe_multi (6.6). perf asks for CAP_SYS_ADMIN: since CVE-2025-38466, and Debian's for
+// longer, whose kernel.perf_event_paranoid is 3.
 var ErrPerf = errors.New("perf refuses the probe")
 
 // Explain adds to an error of loading or attaching what is missing and what would
@@ -71,13 +73,18 @@ func (p plain) Error() string {
 func (p plain) Unwrap() error { return p.error }
 
 func (h Host) forbidden(err error) []string {
-	var reasons []string
 	have, seccomp, ok := h.self()
 	if !ok {
 		return nil
 	}
+	if h.ownUsers() {
+		return []string{"the collector has a name space of users of its own, whose rights the kernel does not ask for: let it have those of the host, in Kubernetes with hostUsers: true"}
+	}
 	var path *fs.PathError
-	if errors.As(err, &path) && strings.Contains(path.Path, "/tracing/") && !have(dacReadSearch) && !have(dacOverride) {
+	if errors.As(err, &path) && strings.Contains(path.Path, "/tracing/") {
+		if have(dacReadSearch) || have(dacOverride) {
+			return nil
+		}
 		return []string{"the collector lacks CAP_DAC_READ_SEARCH: run it as root, or give it that too, by which another user reads " + path.Path}
 	}
 	var lacks []string
@@ -85,34 +92,38 @@ func (h Host) forbidden(err error) []string {
 	for _, c := range []struct {
 		number int
 		name   string
-		admin  bool // CAP_SYS_ADMIN includes it
-	}{{bpf, "CAP_BPF", true}, {perfmon, "CAP_PERFMON", true}, {sysPtrace, "CAP_SYS_PTRACE", false}} {
-		if !have(c.number) && !(c.admin && admin) {
+		asked  bool
+	}{{bpf, "CAP_BPF", !admin}, {perfmon, "CAP_PERFMON", !admin}, {sysPtrace, "CAP_SYS_PTRACE", !byPerf}, {sysAdmin, "CAP_SYS_ADMIN", byPerf}} {
+		if c.asked && !have(c.number) {
 			lacks = append(lacks, c.name)
 		}
 	}
-	if byPerf && !admin {
-		lacks = append(lacks, "CAP_SYS_ADMIN")
-	}
+	var reasons []string
 	if len(lacks) > 0 {
 		rights := "CAP_BPF and CAP_PERFMON"
 		if byPerf || h.before(6, 6) {
 			rights = "CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN"
 		}
-		return []string{fmt.Sprintf("the collector lacks %s: run it as root, or give it %s, and CAP_SYS_PTRACE to look into an etcd of another user", strings.Join(lacks, ", "), rights)}
+		reasons = append(reasons, fmt.Sprintf("the collector lacks %s: run it as root, or give it %s, and CAP_SYS_PTRACE to look into an etcd of another user", strings.Join(lacks, ", "), rights))
+	}
+	// What follows is EPERM, and has another reason than CAP_SYS_PTRACE.
+	if len(lacks) > 0 && !slices.Equal(lacks, []string{"CAP_SYS_PTRACE"}) || !errors.Is(err, syscall.EPERM) {
+		return reasons
 	}
 	if seccomp {
-		call := "bpf"
-		if byPerf {
-			call = "perf_event_open"
-		}
-		reasons = append(reasons, "a seccomp filter may forbid the system call "+call+": in a container use a profile that allows it")
+		reasons = append(reasons, "a seccomp filter may forbid the system calls bpf and perf_event_open: in a container use a profile that allows them")
 	}
 	if limit := h.lockedMemory(); !byPerf && limit != "" && !have(sysResource) {
 		reasons = append(reasons, "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have "+limit+
 			" bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit")
 	}
 	return reasons
+}
+
+// ownUsers tells whether this process is in another name space of users than the host's.
+func (h Host) ownUsers() bool {
+	text, err := os.ReadFile(filepath.Join(or(h.Proc, "/proc"), "thread-self", "uid_map"))
+	return err == nil && !slices.Equal(strings.Fields(string(text)), []string{"0", "0", "4294967295"})
 }
 
 // self is what this thread may do: its effective capabilities, and whether a seccomp

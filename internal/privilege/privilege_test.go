@@ -39,6 +39,12 @@ func on(release string, h Host) Host {
 	return h
 }
 
+// users is a host on which the collector has these users.
+func users(h Host, ids string) Host {
+	_ = os.WriteFile(filepath.Join(h.Proc, "thread-self", "uid_map"), []byte(ids+"\n"), 0o600)
+	return h
+}
+
 func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 	const all = 1<<bpf | 1<<perfmon | 1<<sysPtrace
 	refused := fmt.Errorf("map create: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", syscall.EPERM)
@@ -54,7 +60,10 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 		"without perfmon": {host(t, all&^(1<<perfmon), 0, ""), "the collector lacks CAP_PERFMON" + remedy},
 		"without ptrace":  {host(t, all&^(1<<sysPtrace), 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
 		"only admin":      {host(t, 1<<sysAdmin, 0, ""), "the collector lacks CAP_SYS_PTRACE" + remedy},
-		"seccomp":         {host(t, all, 2, "[none] integrity confidentiality\n"), "a seccomp filter may forbid the system call bpf: in a container use a profile that allows it"},
+		"seccomp":         {host(t, all, 2, "[none] integrity confidentiality\n"), "a seccomp filter may forbid the system calls bpf and perf_event_open: in a container use a profile that allows them"},
+		"own users":       {users(host(t, all, 2, ""), "0 100000 65536"), "the collector has a name space of users of its own, whose rights the kernel does not ask for: let it have those of the host, in Kubernetes with hostUsers: true"},
+		"the host's":      {users(host(t, all, 2, ""), "         0          0 4294967295"), "a seccomp filter may forbid the system calls bpf and perf_event_open: in a container use a profile that allows them"},
+		"ptrace or more":  {host(t, all&^(1<<sysPtrace), 2, ""), "the collector lacks CAP_SYS_PTRACE" + remedy + "; a seccomp filter may forbid the system calls bpf and perf_event_open: in a container use a profile that allows them"},
 		"locked memory":   {on(old, host(t, all, 0, "")), "before Linux 5.11 programs in the kernel count as locked memory, of which the collector may have 65536 bytes: if that is why, give it CAP_SYS_RESOURCE, or set LimitMEMLOCK=infinity in its systemd unit"},
 		"an old kernel":   {on(old, host(t, 1<<perfmon|1<<sysPtrace, 0, "")), "the collector lacks CAP_BPF" + before66},
 		"a newer one":     {on("6.6.1", host(t, 1<<perfmon|1<<sysPtrace, 0, "")), "the collector lacks CAP_BPF" + remedy},
@@ -68,19 +77,21 @@ func TestARefusalIsExplainedByWhatIsMissing(t *testing.T) {
 
 func TestAProbeThatPerfRefusesIsExplainedByWhatPerfAsksFor(t *testing.T) {
 	const three = 1<<bpf | 1<<perfmon | 1<<sysPtrace
-	refused := fmt.Errorf("%w: opening perf event: %w", ErrPerf, syscall.EACCES)
+	refused := func(why error) error { return fmt.Errorf("%w: opening perf event: %w", ErrPerf, why) }
 	for name, tc := range map[string]struct {
 		host Host
+		why  error
 		want string
 	}{
-		// What a filter or a limit of memory may forbid has been done by then.
-		"three rights": {on("5.10.0-32-cloud-amd64", host(t, three, 2, "")), "the collector lacks CAP_SYS_ADMIN: run it as root, or give it CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN, and CAP_SYS_PTRACE to look into an etcd of another user"},
-		"a filter":     {on("6.1.0-32-amd64", host(t, three|1<<sysAdmin, 2, "")), "a seccomp filter may forbid the system call perf_event_open: in a container use a profile that allows it"},
+		"two rights":   {on("5.10.0-32-cloud-amd64", host(t, three&^(1<<sysPtrace), 2, "")), syscall.EACCES, "the collector lacks CAP_SYS_ADMIN: run it as root, or give it CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN, and CAP_SYS_PTRACE to look into an etcd of another user"},
+		"three rights": {on("5.10.0-32-cloud-amd64", host(t, three, 2, "")), syscall.EACCES, "the collector lacks CAP_SYS_ADMIN: run it as root, or give it CAP_BPF, CAP_PERFMON and, before Linux 6.6, CAP_SYS_ADMIN, and CAP_SYS_PTRACE to look into an etcd of another user"},
+		"a filter":     {on("5.10.0-32-amd64", host(t, three|1<<sysAdmin, 2, "")), syscall.EPERM, "a seccomp filter may forbid the system calls bpf and perf_event_open: in a container use a profile that allows them"},
 	} {
-		require.EqualError(t, tc.host.Explain(refused), tc.want+" (the kernel says: perf refuses the probe: opening perf event: permission denied)", name)
+		err := tc.host.Explain(refused(tc.why))
+		require.EqualError(t, err, fmt.Sprintf("%s (the kernel says: perf refuses the probe: opening perf event: %s)", tc.want, tc.why), name)
 	}
-	unknown := on("5.10.0-32-cloud-amd64", host(t, three|1<<sysAdmin, 0, "")).Explain(refused)
-	assert.Equal(t, refused, unknown, "nothing is missing that we know of")
+	unknown := refused(syscall.EACCES)
+	assert.Equal(t, unknown, on("5.10.0-32-cloud-amd64", host(t, three|1<<sysAdmin, 2, "")).Explain(unknown), "neither a filter nor a limit of memory says EACCES")
 }
 
 func TestTracefsThatIsRootsIsExplainedByWhatReadsIt(t *testing.T) {
@@ -89,7 +100,7 @@ func TestTracefsThatIsRootsIsExplainedByWhatReadsIt(t *testing.T) {
 	require.EqualError(t, host(t, three, 0, "").Explain(refused), "the collector lacks CAP_DAC_READ_SEARCH: run it as root, or give it that too, by which another user reads /sys/kernel/tracing/events/x/y/format"+
 		" (the kernel says: sched_process_exit: open /sys/kernel/tracing/events/x/y/format: permission denied)")
 	for _, reads := range []uint64{1 << dacReadSearch, 1 << dacOverride} {
-		assert.Equal(t, refused, host(t, three|reads, 0, "").Explain(refused))
+		assert.Equal(t, refused, on("5.10.0-32-cloud-amd64", host(t, three|reads, 2, "")).Explain(refused))
 	}
 }
 

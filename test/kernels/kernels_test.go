@@ -81,6 +81,8 @@ func TestEveryKernelTracesAllThatIsAsked(t *testing.T) {
 				}
 				if _, err := os.Stat(filepath.Join(cache(), "etcd-3.4-"+k.arch)); err == nil {
 					want++
+				} else {
+					assert.Empty(t, os.Getenv("CI"), "etcd 3.4 cannot be had, and CI leaves nothing out")
 				}
 				assert.Len(t, told[i], want, "rungs of the ladder")
 				// Where secure boot is on, a distribution locks its kernel down by itself.

@@ -53,7 +53,12 @@ var placesToRefuse = map[string]struct {
 }{
 	"a seccomp profile without bpf()": {
 		place{0, forbidBPF},
-		"a seccomp filter may forbid the system call bpf: in a container use a profile that allows it (the kernel says: ",
+		"a seccomp filter may forbid the system calls bpf and perf_event_open: in a container use a profile that allows them (the kernel says: ",
+	},
+	"users of its own": {
+		place{syscall.CLONE_NEWUSER, func(*testing.T) {}},
+		"the collector has a name space of users of its own, whose rights the kernel does not ask for: " +
+			"let it have those of the host, in Kubernetes with hostUsers: true (the kernel says: ",
 	},
 	"process ids of its own, and no BTF": {
 		place{syscall.CLONE_NEWPID, func(t *testing.T) {
@@ -111,6 +116,10 @@ func goTo(t *testing.T, name string, p place) string {
 	defer func() { require.NoError(t, outer.Close()) }()
 	again.ExtraFiles = []*os.File{outer} // outerNetwork
 	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: p.flags, Pdeathsig: syscall.SIGKILL}
+	if p.flags&syscall.CLONE_NEWUSER != 0 { // root there is root here
+		root := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}
+		again.SysProcAttr.UidMappings, again.SysProcAttr.GidMappings = root, root
+	}
 	out, err := again.CombinedOutput()
 	t.Logf("%s", out)
 	require.NoError(t, err)
