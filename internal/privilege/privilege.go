@@ -106,8 +106,9 @@ func (h Host) forbidden(err error) []string {
 		}
 		reasons = append(reasons, fmt.Sprintf("the collector lacks %s: run it as root, or give it %s, and CAP_SYS_PTRACE to look into an etcd of another user", strings.Join(lacks, ", "), rights))
 	}
-	// What follows is EPERM, and has another reason than CAP_SYS_PTRACE.
-	if len(lacks) > 0 && !slices.Equal(lacks, []string{"CAP_SYS_PTRACE"}) || !errors.Is(err, syscall.EPERM) {
+	// CAP_SYS_PTRACE is not needed for an etcd of the same user: what follows may be why, and is EPERM.
+	known := slices.ContainsFunc(lacks, func(name string) bool { return name != "CAP_SYS_PTRACE" })
+	if known || !errors.Is(err, syscall.EPERM) {
 		return reasons
 	}
 	if seccomp {

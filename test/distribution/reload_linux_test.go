@@ -160,11 +160,6 @@ service:
 		}
 		require.Less(t, time.Since(began), patience)
 	}
-	untraced := func() { // but for another suite's collector, which looks into each etcd and leaves it as not its own
-		for began := time.Now(); harness.LinksInto(t, etcd) > 0; time.Sleep(20 * time.Millisecond) {
-			require.Less(t, time.Since(began), patience, "probes of a collector that has ended")
-		}
-	}
 	tracesAgain("the start")
 
 	for i, mode := range []string{"all", "writes"} {
@@ -174,7 +169,7 @@ service:
 		tracesAgain("a reload")
 	}
 	require.NoError(t, c.Stop(patience))
-	untraced()
+	harness.AwaitNoLinksInto(t, etcd)
 	next := harness.StartDistribution(t, nil, file) // an upgrade is another process
 	next.Await(t, "requests of etcd are traced", 1)
 	tracesAgain("an upgrade")
@@ -189,7 +184,7 @@ service:
 		}
 	}
 	require.NoError(t, next.Stop(patience))
-	untraced()
+	harness.AwaitNoLinksInto(t, etcd)
 	signed := 0
 	got.mu.Lock()
 	defer got.mu.Unlock()

@@ -5,6 +5,7 @@ package harness
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/require"
@@ -28,4 +29,13 @@ func LinksInto(t *testing.T, pid int) (n int) {
 	}
 	require.NoError(t, all.Err())
 	return n
+}
+
+// AwaitNoLinksInto waits until there are none. A collector of another test that looks
+// into each etcd may have some for a moment: it leaves what is not its own.
+func AwaitNoLinksInto(t *testing.T, pid int) {
+	t.Helper()
+	for began := time.Now(); LinksInto(t, pid) > 0; time.Sleep(20 * time.Millisecond) {
+		require.Less(t, time.Since(began), patience, "probes are still in process %d", pid)
+	}
 }
