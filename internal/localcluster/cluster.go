@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 // startAttempts is how often Start picks new ports after somebody took one between our look and etcd's bind.
@@ -94,12 +96,11 @@ func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 			return nil, err
 		}
 	}
-	ports, err := freePorts(2 * cfg.Size)
-	if err != nil {
-		return nil, err
-	}
-	for i := range cfg.Size {
-		m := c.newMember(ports[2*i], ports[2*i+1])
+	for range cfg.Size {
+		m, err := c.newMember()
+		if err != nil {
+			return nil, err
+		}
 		m.ID = memberID(m.PeerURL, c.token)
 		c.members = append(c.members, m)
 	}
@@ -111,7 +112,15 @@ func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 }
 
 // newMember makes the next member, not yet started. The caller holds c.mu or is alone.
-func (c *Cluster) newMember(clientPort, peerPort int) *Member {
+func (c *Cluster) newMember() (*Member, error) {
+	clientPort, err := freeport.Next()
+	if err != nil {
+		return nil, err
+	}
+	peerPort, err := freeport.Next()
+	if err != nil {
+		return nil, err
+	}
 	c.added++
 	scheme := "http"
 	if c.tls != nil {
@@ -124,7 +133,7 @@ func (c *Cluster) newMember(clientPort, peerPort int) *Member {
 		PeerURL:   fmt.Sprintf("http://127.0.0.1:%d", peerPort),
 		DataDir:   filepath.Join(c.dir, name),
 		cluster:   c,
-	}
+	}, nil
 }
 
 // Members gives the members in the order of their creation, running or not.

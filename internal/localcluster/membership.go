@@ -26,10 +26,6 @@ func (c *Cluster) AddMember(ctx context.Context, learner bool) (*Member, error) 
 }
 
 func (c *Cluster) addMember(ctx context.Context, learner bool) (*Member, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
 	cli, err := c.Client()
 	if err != nil {
 		return nil, err
@@ -37,8 +33,11 @@ func (c *Cluster) addMember(ctx context.Context, learner bool) (*Member, error) 
 	defer func() { _ = cli.Close() }()
 
 	c.mu.Lock()
-	m := c.newMember(ports[0], ports[1])
+	m, err := c.newMember()
 	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	m.learner = learner
 	add := cli.MemberAdd
 	if learner {

@@ -29,7 +29,7 @@ func TestThePageAnswersItsQuestionsWithWhatWasDone(t *testing.T) {
 	harness.NeedRoot(t)
 	asked := questions(t)
 	b := startBackend(t)
-	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4", "--strict-reconfig-check=false"}})
+	cluster := startCluster(t, "--strict-reconfig-check=false")
 	s := newScene(t, cluster)
 	startAudit(t, cluster, b)
 	s.act()
@@ -90,11 +90,19 @@ func told(r row) string {
 	return fmt.Sprintf("%s@%s: %s", r.fields["user.name"], r.fields["client.address"], steady(r.fields["_msg"]))
 }
 
-// startAudit runs the distribution as the page says; only the endpoints are others.
+// startAudit runs the distribution as the page says; only the endpoints and the
+// programs are others, and it has no port of its own, which another program may have.
 func startAudit(t *testing.T, cluster *localcluster.Cluster, b *backend) {
 	t.Helper()
+	var programs []string
+	for _, m := range cluster.Members() {
+		programs = append(programs, programOf(m))
+	}
 	override := filepath.Join(t.TempDir(), "endpoints.yaml")
-	require.NoError(t, os.WriteFile(override, fmt.Appendf(nil, "receivers: {etcd: {endpoints: [%s]}}\n", strings.Join(cluster.Endpoints(), ", ")), 0o600))
+	require.NoError(t, os.WriteFile(override, fmt.Appendf(nil, `
+receivers: {etcd: {endpoints: [%s], ebpf: {processes: {names: [%s]}}}}
+service: {telemetry: {metrics: {level: none}}}
+`, strings.Join(cluster.Endpoints(), ", "), strings.Join(programs, ", ")), 0o600))
 	files := cluster.TLS()
 	c := harness.StartDistribution(t, []string{
 		"ETCD_CA_FILE=" + files.CAFile, "ETCD_CERT_FILE=" + files.CertFile, "ETCD_KEY_FILE=" + files.KeyFile,

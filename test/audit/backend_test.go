@@ -5,7 +5,6 @@ package audit
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"testing"
@@ -35,10 +34,7 @@ type backend struct {
 func startBackend(t *testing.T) *backend {
 	t.Helper()
 	program := harness.Program(t, "VICTORIA_LOGS", "test")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
+	address := harness.FreeAddress(t)
 	p, err := child.Start(child.Config{Path: program, Args: []string{"-httpListenAddr=" + address, "-storageDataPath=" + t.TempDir(), "-memory.allowedBytes=100MB"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Stop(10 * time.Second) })

@@ -50,15 +50,7 @@ func (h *host) await() {
 // startHosts runs a cluster with three collectors as the page describes them.
 func startHosts(t *testing.T, b *backend) (*scene, []*host) {
 	t.Helper()
-	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: []string{"--bcrypt-cost=4"}})
-	programs := t.TempDir()
-	for _, m := range cluster.Members() {
-		require.NoError(t, m.Kill())
-		program := filepath.Join(programs, programOf(m))
-		harness.Install(t, harness.Binary(t, "3.6"), program)
-		m.SetBinary(program)
-	}
-	require.NoError(t, cluster.Restart(t.Context(), cluster.Members()...))
+	cluster := startCluster(t)
 	s := newScene(t, cluster)
 	files, configs := cluster.TLS(), t.TempDir()
 	var hosts []*host
@@ -81,6 +73,22 @@ service: {telemetry: {metrics: {level: none}}} # one port for all three
 		h.await()
 	}
 	return s, hosts
+}
+
+// startCluster runs a cluster whose members' programs have names that no other has: so
+// no collector of another test tries to get in and is refused, which an audit tells.
+func startCluster(t *testing.T, args ...string) *localcluster.Cluster {
+	t.Helper()
+	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
+	programs := t.TempDir()
+	for _, m := range cluster.Members() {
+		require.NoError(t, m.Kill())
+		program := filepath.Join(programs, programOf(m))
+		harness.Install(t, harness.Binary(t, "3.6"), program)
+		m.SetBinary(program)
+	}
+	require.NoError(t, cluster.Restart(t.Context(), cluster.Members()...))
+	return cluster
 }
 
 func programOf(m *localcluster.Member) string { return "audited-" + m.Name }

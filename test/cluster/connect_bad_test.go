@@ -143,13 +143,6 @@ func connectBlackHole(t *testing.T) string {
 	return connectListen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 }
 
-func connectNobody(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
-}
-
 func TestConnectToWhatIsNoEtcdIsToldOnceWithAReasonAndARemedy(t *testing.T) {
 	notEtcd := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(notEtcd.Close)
@@ -171,7 +164,7 @@ func TestConnectToWhatIsNoEtcdIsToldOnceWithAReasonAndARemedy(t *testing.T) {
 		"a server that says garbage":  {"http://" + garbage, "", []string{"etcd client port"}},
 		"a server that hangs up":      {"http://" + hangUp, "", []string{"if the server speaks TLS", "etcd client port"}},
 		"a server that never answers": {"http://" + connectBlackHole(t), "", []string{"etcd client port"}},
-		"nothing that listens":        {"http://" + connectNobody(t), "", []string{"connection refused", "check endpoints, and that etcd runs"}},
+		"nothing that listens":        {"http://" + harness.FreeAddress(t), "", []string{"connection refused", "check endpoints, and that etcd runs"}},
 		"a TLS black hole":            {"https://" + connectBlackHole(t), "", []string{"no answer in time", "not an etcd client port"}},
 		"a host that does not exist":  {"http://etcd.invalid:2379", "", []string{"check endpoints"}},
 		"a socket that does not exist": {

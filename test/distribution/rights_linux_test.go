@@ -6,7 +6,6 @@ package distribution
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -248,7 +247,7 @@ service:
   pipelines:
     logs: {receivers: [etcd], exporters: [nop]}
 `)
-	at := "http://" + freeAddress(t)
+	at := "http://" + harness.FreeAddress(t)
 	start := filepath.Join(t.TempDir(), "start") // where both see no other process
 	require.NoError(t, os.WriteFile(start, fmt.Appendf(nil, `#!/bin/sh
 export ETCD_DATA_DIR=%s ETCD_LISTEN_CLIENT_URLS=%s ETCD_ADVERTISE_CLIENT_URLS=%[2]s ETCD_LISTEN_PEER_URLS=http://127.0.0.1:0
@@ -259,13 +258,4 @@ exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '"$0" 2>/dev/n
 	c.Await(t, "capabilities are dropped", 1)
 	c.Await(t, "requests of etcd are traced", 1)
 	c.Await(t, at, 1) // it is watched there
-}
-
-// freeAddress is an address that nobody listened at a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }

@@ -6,7 +6,6 @@ package faults
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 // networkFaults break what lies between collector and members.
@@ -32,10 +32,8 @@ func networkFaults() []scenario {
 	}
 	return []scenario{
 		{name: "dead member first", prepare: func(w *world) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			dead, err := freeport.Address()
 			w.must(err)
-			dead := l.Addr().String()
-			w.must(l.Close())
 			w.config.Endpoints = append([]string{"http://" + dead}, w.config.Endpoints...)
 		}, fault: func(w *world) {
 			m := w.cluster.Members()[0]

@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 const (
@@ -92,7 +93,9 @@ func newWorld(t *testing.T, s *scenario, seed uint64, long bool) *world {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.cluster.Close()) })
-	w.backend, err = StartBackend("127.0.0.1:0")
+	sink, err := freeport.Address() // which nobody else gets while it is closed
+	require.NoError(t, err)
+	w.backend, err = StartBackend(sink)
 	require.NoError(t, err)
 	t.Cleanup(w.backend.Close)
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/child"
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 // patience is how long a program may take to say something; the machine may be busy.
@@ -34,6 +35,15 @@ func Program(t *testing.T, variable, target string) string {
 
 // Distribution is the path of the collector that users run.
 func Distribution(t *testing.T) string { return Program(t, "OTELCOL_ETCD", "build") }
+
+// FreeAddress is an address of loopback for a program that must be told where to
+// listen, another one each time.
+func FreeAddress(t *testing.T) string {
+	t.Helper()
+	address, err := freeport.Address()
+	require.NoError(t, err)
+	return address
+}
 
 // Collector is a running distribution and what it wrote.
 type Collector struct {
@@ -83,7 +93,8 @@ func (c *Collector) Await(t *testing.T, text string, times int) {
 	for began := time.Now(); bytes.Count(c.Output(), []byte(text)) < times; time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-c.Done():
-			require.Fail(t, "the collector has ended", "%v", c.Err())
+			said := bytes.TrimSpace(c.Output())
+			require.Fail(t, "the collector has ended", "%v: %s", c.Err(), said[bytes.LastIndexByte(said, '\n')+1:])
 		default:
 		}
 		require.Less(t, time.Since(began), patience, "the collector does not say %q", text)

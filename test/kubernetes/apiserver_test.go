@@ -66,7 +66,8 @@ func startAPIServer(t *testing.T, etcd string) *apiServer {
 	key := file("account.pem", pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(account)}))
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
-	port := freePort(t)
+	_, port, err := net.SplitHostPort(harness.FreeAddress(t))
+	require.NoError(t, err)
 	p, err := child.Start(child.Config{Path: program, Args: []string{
 		"--etcd-servers=" + etcd,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port=" + port,
@@ -99,15 +100,6 @@ func startAPIServer(t *testing.T, etcd string) *apiServer {
 		return err == nil && status == http.StatusOK
 	})
 	return s
-}
-
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
 }
 
 func (s *apiServer) await(t *testing.T, what string, done func() bool) {

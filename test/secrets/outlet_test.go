@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -104,7 +103,10 @@ func startOutlet(t *testing.T, w *world, policies []string) *outlet {
 	}))
 	t.Cleanup(refuser.Close)
 
-	ports := freePorts(t, 5)
+	var ports []string
+	for range 5 {
+		ports = append(ports, harness.FreeAddress(t))
+	}
 	var receivers []string
 	for _, policy := range policies {
 		receivers = append(receivers, "etcd/"+policy)
@@ -127,18 +129,6 @@ func startOutlet(t *testing.T, w *world, policies []string) *outlet {
 		o.pages[page] = ports[2] + "/debug/" + page
 	}
 	return o
-}
-
-// freePorts are addresses on which nobody listens.
-func freePorts(t *testing.T, n int) (addresses []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { _ = l.Close() }()
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses
 }
 
 func (o *outlet) awaitReady(t *testing.T) {

@@ -6,11 +6,12 @@ package throughput
 import (
 	"flag"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 var collectorProfile = flag.String("collector-profile", "", "write a CPU profile of the distribution to this file in ToOTLP, the last one stays")
@@ -23,12 +24,11 @@ func newProfiler(tb testing.TB) *profiler {
 	if *collectorProfile == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return &profiler{l.Addr().String()}
+	return &profiler{address}
 }
 
 // configure adds the extension.

@@ -5,7 +5,6 @@ package trace
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,15 +19,6 @@ import (
 	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
-// freeAddress is an address that nobody listened at a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
-}
-
 // startContained starts an etcd as a container runtime does: with a root file
 // system, process ids and mounts of its own, in which it is process 1.
 func startContained(t *testing.T) (endpoint string, pid int) {
@@ -37,7 +27,7 @@ func startContained(t *testing.T) (endpoint string, pid int) {
 	program, err := os.ReadFile(harness.Binary(t, "3.6"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etcd"), program, 0o755))
-	client, peer := "http://"+freeAddress(t), "http://"+freeAddress(t)
+	client, peer := "http://"+harness.FreeAddress(t), "http://"+harness.FreeAddress(t)
 	cmd := exec.Command("/etcd", "--data-dir=/data", "--name=contained", "--unsafe-no-fsync", "--listen-client-urls="+client,
 		"--advertise-client-urls="+client, "--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=contained="+peer)
 	cmd.Dir, cmd.Env = "/", []string{}
