@@ -75,23 +75,12 @@ service: {telemetry: {metrics: {level: none}}} # one port for all three
 	return s, hosts
 }
 
-// startCluster runs a cluster whose members' programs have names that no other has: so
-// no collector of another test tries to get in and is refused, which an audit tells.
+func programOf(m *localcluster.Member) string { return "audited-" + m.Name }
+
 func startCluster(t *testing.T, args ...string) *localcluster.Cluster {
 	t.Helper()
-	cluster := harness.Start(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
-	programs := t.TempDir()
-	for _, m := range cluster.Members() {
-		require.NoError(t, m.Kill())
-		program := filepath.Join(programs, programOf(m))
-		harness.Install(t, harness.Binary(t, "3.6"), program)
-		m.SetBinary(program)
-	}
-	require.NoError(t, cluster.Restart(t.Context(), cluster.Members()...))
-	return cluster
+	return harness.StartAs(t, programOf, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
 }
-
-func programOf(m *localcluster.Member) string { return "audited-" + m.Name }
 
 // writers are two people at each member, who write until they are stopped. A key says who
 // wrote it and through which member.

@@ -58,3 +58,19 @@ func Start(t *testing.T, version string, cfg localcluster.Config) *localcluster.
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	return cluster
 }
+
+// StartAs is Start with programs of names that no other has. A collector looks for etcds
+// by name on the whole machine, and one that may not come in is refused: which would be
+// told, as it should be, by the collector of another test.
+func StartAs(t *testing.T, nameOf func(*localcluster.Member) string, version string, cfg localcluster.Config) *localcluster.Cluster {
+	t.Helper()
+	cluster, programs := Start(t, version, cfg), t.TempDir()
+	for _, m := range cluster.Members() {
+		require.NoError(t, m.Kill())
+		program := filepath.Join(programs, nameOf(m))
+		Install(t, Binary(t, version), program)
+		m.SetBinary(program)
+	}
+	require.NoError(t, cluster.Restart(t.Context(), cluster.Members()...))
+	return cluster
+}

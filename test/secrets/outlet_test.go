@@ -45,6 +45,8 @@ type outlet struct {
 	told map[string]bool // policy, event and key; metrics
 }
 
+const program = "etcd-of-secrets" // which no other collector looks for
+
 // Every way out that the distribution has, and each at its most talkative.
 var config = template.Must(template.New("").Parse(`
 receivers:
@@ -67,7 +69,7 @@ receivers:
       exclude: [/hidden/]
       kubernetes_prefixes: [/vcluster/registry/]
       value: {policy: {{$policy}}, max_bytes: 0, redact: {keys: ['(?i)password']}}
-    ebpf: {mode: {{if $i}}disabled{{else}}required{{end}}, events: {mode: all}, processes: {rescan: 100ms}}
+    ebpf: {mode: {{if $i}}disabled{{else}}required{{end}}, events: {mode: all}, processes: {names: [{{$.Program}}], rescan: 100ms}}
 {{- end}}
 exporters:
   otlp_grpc: {endpoint: "{{.Sink}}", tls: {insecure: true}, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}
@@ -115,7 +117,7 @@ func startOutlet(t *testing.T, w *world, policies []string) *outlet {
 	var text bytes.Buffer
 	require.NoError(t, config.Execute(&text, map[string]any{
 		"Policies": policies, "Receivers": strings.Join(receivers, ", "), "Endpoint": w.cluster.Endpoints()[0],
-		"CA": files.CAFile, "Cert": files.CertFile, "Key": files.KeyFile,
+		"Program": program, "CA": files.CAFile, "Cert": files.CertFile, "Key": files.KeyFile,
 		"Sink": sink.Addr(), "Refuser": refuser.URL, "Dir": o.dir, "Ports": ports, "Telemetry": strings.TrimPrefix(ports[4], "127.0.0.1:"),
 	}))
 	file := filepath.Join(t.TempDir(), "config.yaml")
