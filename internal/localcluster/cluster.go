@@ -25,6 +25,8 @@ const startAttempts = 5
 type Config struct {
 	// Binary is the path of the etcd program.
 	Binary string
+	// BinaryOf is the path by the member's name, instead of Binary; nil: all have the same.
+	BinaryOf func(member string) string
 	// Size is the number of members; 0 means 1.
 	Size int
 	// Dir is where Start creates a folder for the cluster, which Close then keeps. Empty: in the system's folder for
@@ -127,13 +129,17 @@ func (c *Cluster) newMember() (*Member, error) {
 		scheme = "https"
 	}
 	name := fmt.Sprintf("n%d", c.added)
-	return &Member{
+	m := &Member{
 		Name:      name,
 		ClientURL: fmt.Sprintf("%s://%s:%d", scheme, cmp.Or(c.cfg.Host, "127.0.0.1"), clientPort),
 		PeerURL:   fmt.Sprintf("http://127.0.0.1:%d", peerPort),
 		DataDir:   filepath.Join(c.dir, name),
 		cluster:   c,
-	}, nil
+	}
+	if c.cfg.BinaryOf != nil {
+		m.binary = c.cfg.BinaryOf(name)
+	}
+	return m, nil
 }
 
 // Members gives the members in the order of their creation, running or not.

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/status"
+
+	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,7 +106,9 @@ func TestWithoutHandlersAllIsAccepted(t *testing.T) {
 }
 
 func TestBackendComesBackOnTheSameAddress(t *testing.T) {
-	first := start(t, Config{})
+	address, err := freeport.Address() // which nobody else gets while it is closed
+	require.NoError(t, err)
+	first := start(t, Config{Addr: address})
 	require.NoError(t, first.Close())
 	require.NoError(t, first.Close(), "closing twice is fine")
 	conn := connect(t, first.Addr())

@@ -230,7 +230,7 @@ func TestAMemberWhoseAddressLeadsToAnotherIsAskedOnceATick(t *testing.T) {
 			n1.set(func() {
 				n1.list = []*pb.Member{n1.listed(), {ID: 2, Name: "n2", ClientURLs: []string{url(n1.address)}}}
 			})
-			out := collect(t, Settings{Interval: 50 * time.Millisecond, Timeout: second}, n1.address)
+			out := collect(t, Settings{Interval: 50 * time.Millisecond, Timeout: 10 * second}, n1.address)
 			eventually(t, "ten collections leave", func() bool { return len(out.names(0)) >= 10 })
 			n1.mu.Lock()
 			defer n1.mu.Unlock()
@@ -261,7 +261,7 @@ func TestAMemberIsTrustedWhenItsAuthorityComesIntoTheFileThoughOthersAnswer(t *t
 	client := configtls.NewDefaultClientConfig()
 	client.CAFile = filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(client.CAFile, ca1, 0o600))
-	out := collectOver(t, Settings{Interval: 50 * time.Millisecond, Timeout: second}, &client, n1.address)
+	out := collectOver(t, Settings{Interval: 50 * time.Millisecond, Timeout: 10 * second}, &client, n1.address)
 	told := func(snippet string) bool { return strings.Contains(strings.Join(out.bodies(), "\n"), snippet) }
 	eventually(t, "it is unreachable", func() bool { return told("member n2 does not answer at " + n2.address) })
 	require.NoError(t, os.WriteFile(client.CAFile, append(ca1, ca2...), 0o600))
@@ -311,7 +311,7 @@ func TestAlarmsThatNobodyTellsAreNeitherClearedNorZero(t *testing.T) {
 	n1 := startFake(t, 1)
 	lists(n1)
 	n1.set(func() { n1.alarm = true })
-	out := collect(t, Settings{Interval: 50 * time.Millisecond, Timeout: second}, n1.address)
+	out := collect(t, Settings{Interval: 50 * time.Millisecond, Timeout: 10 * second}, n1.address)
 	eventually(t, "the alarm is told", func() bool { return len(out.bodies()) == 1 })
 	n1.set(func() { n1.denied = true }) // and the fake has no Alarm call
 	skip := len(out.names(0)) + 2
@@ -328,7 +328,7 @@ func TestAMemberThatOnlyDeniesStatusIsHealthyAndSaysNothingItDoesNotKnow(t *test
 	n1 := startFake(t, 1)
 	lists(n1)
 	n1.set(func() { n1.denied = true })
-	out := collect(t, Settings{Interval: 50 * time.Millisecond, Timeout: second}, n1.address)
+	out := collect(t, Settings{Interval: 50 * time.Millisecond, Timeout: 10 * second}, n1.address)
 	eventually(t, "a collection leaves", func() bool { return len(out.names(0)) > 0 })
 	out.mu.Lock()
 	defer out.mu.Unlock()

@@ -90,25 +90,40 @@ func told(r row) string {
 	return fmt.Sprintf("%s@%s: %s", r.fields["user.name"], r.fields["client.address"], steady(r.fields["_msg"]))
 }
 
-// startAudit runs the distribution as the page says; only the endpoints and the
-// programs are others, and it has no port of its own, which another program may have.
+// startAudit runs the distribution for all members.
 func startAudit(t *testing.T, cluster *localcluster.Cluster, b *backend) {
 	t.Helper()
-	var programs []string
-	for _, m := range cluster.Members() {
-		programs = append(programs, programOf(m))
+	env, configs := asThePageSays(t, cluster, b, cluster.Members()...)
+	c := harness.StartDistribution(t, env, configs...)
+	c.Await(t, "requests of etcd are traced", len(cluster.Members()))
+	c.Await(t, "\twatching\t", 1)
+}
+
+// asThePageSays is how the distribution is run for some members. Only their endpoints and
+// programs are others, and it has no port of its own, which another program may have.
+func asThePageSays(t *testing.T, cluster *localcluster.Cluster, b *backend, members ...*localcluster.Member) (env, configs []string) {
+	t.Helper()
+	var endpoints, programs []string
+	for _, m := range members {
+		endpoints, programs = append(endpoints, m.ClientURL), append(programs, harness.ProgramOf(audited, m.Name))
 	}
-	override := filepath.Join(t.TempDir(), "endpoints.yaml")
+	override := filepath.Join(t.TempDir(), "override.yaml")
 	require.NoError(t, os.WriteFile(override, fmt.Appendf(nil, `
 receivers: {etcd: {endpoints: [%s], ebpf: {processes: {names: [%s]}}}}
 service: {telemetry: {metrics: {level: none}}}
-`, strings.Join(cluster.Endpoints(), ", "), strings.Join(programs, ", ")), 0o600))
+`, strings.Join(endpoints, ", "), strings.Join(programs, ", ")), 0o600))
 	files := cluster.TLS()
-	c := harness.StartDistribution(t, []string{
+	return []string{
 		"ETCD_CA_FILE=" + files.CAFile, "ETCD_CERT_FILE=" + files.CertFile, "ETCD_KEY_FILE=" + files.KeyFile,
 		"ETCD_USERNAME=otel", "ETCD_PASSWORD=" + passwordOf("otel"), "CLUSTER_NAME=production",
 		"OTLP_HTTP_ENDPOINT=" + b.url + "/insert/opentelemetry", "OTELCOL_ETCD_STATE=" + t.TempDir(),
-	}, "../../examples/audit.yaml", override)
-	c.Await(t, "requests of etcd are traced", len(cluster.Members()))
-	c.Await(t, "\twatching\t", 1)
+	}, []string{"../../examples/audit.yaml", override}
+}
+
+// audited is what the programs of the members are named after.
+const audited = "audited"
+
+func startCluster(t *testing.T, args ...string) *localcluster.Cluster {
+	t.Helper()
+	return harness.StartAs(t, audited, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
 }

@@ -52,20 +52,13 @@ func startHosts(t *testing.T, b *backend) (*scene, []*host) {
 	t.Helper()
 	cluster := startCluster(t)
 	s := newScene(t, cluster)
-	files, configs := cluster.TLS(), t.TempDir()
 	var hosts []*host
 	for i, m := range cluster.Members() {
-		override := filepath.Join(configs, m.Name+".yaml")
-		require.NoError(t, os.WriteFile(override, fmt.Appendf(nil, `
-receivers: {etcd: {endpoints: [%s], ebpf: {processes: {names: [%s]}}}}
-exporters: {otlp_http: {headers: {VL-Extra-Fields: collector=%s}}}
-service: {telemetry: {metrics: {level: none}}} # one port for all three
-`, m.ClientURL, programOf(m), m.Name), 0o600))
-		h := &host{Member: m, t: t, number: i, configs: []string{"../../examples/audit.yaml", override}, env: []string{
-			"ETCD_CA_FILE=" + files.CAFile, "ETCD_CERT_FILE=" + files.CertFile, "ETCD_KEY_FILE=" + files.KeyFile,
-			"ETCD_USERNAME=otel", "ETCD_PASSWORD=" + passwordOf("otel"), "CLUSTER_NAME=production",
-			"OTLP_HTTP_ENDPOINT=" + b.url + "/insert/opentelemetry", "OTELCOL_ETCD_STATE=" + t.TempDir(),
-		}}
+		h := &host{Member: m, t: t, number: i}
+		h.env, h.configs = asThePageSays(t, cluster, b, m)
+		whose := filepath.Join(t.TempDir(), "whose.yaml")
+		require.NoError(t, os.WriteFile(whose, fmt.Appendf(nil, "exporters: {otlp_http: {headers: {VL-Extra-Fields: collector=%s}}}\n", m.Name), 0o600))
+		h.configs = append(h.configs, whose)
 		h.start()
 		hosts = append(hosts, h)
 	}
@@ -73,13 +66,6 @@ service: {telemetry: {metrics: {level: none}}} # one port for all three
 		h.await()
 	}
 	return s, hosts
-}
-
-func programOf(m *localcluster.Member) string { return "audited-" + m.Name }
-
-func startCluster(t *testing.T, args ...string) *localcluster.Cluster {
-	t.Helper()
-	return harness.StartAs(t, programOf, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
 }
 
 // writers are two people at each member, who write until they are stopped. A key says who

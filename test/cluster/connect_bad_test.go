@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,17 +26,6 @@ import (
 )
 
 const connectAttempts = 5
-
-// connectStart starts a receiver that cannot connect. Start must not notice.
-func connectStart(t *testing.T, config string) *harness.Receiver {
-	t.Helper()
-	r := harness.New(t, config, true, true)
-	began := time.Now()
-	r.Start(t)
-	assert.Less(t, time.Since(began), time.Second, "Start waits for nothing")
-	t.Cleanup(func() { r.Stop(t) })
-	return r
-}
 
 // connectFails waits until both roads have failed several times, and checks that
 // each told its cause once, with all of want in the line.
@@ -163,9 +151,9 @@ func TestConnectToWhatIsNoEtcdIsToldOnceWithAReasonAndARemedy(t *testing.T) {
 		"an HTTPS server":             {notEtcdTLS.URL, "tls: {insecure_skip_verify: true}", []string{"does not look like an etcd client port"}},
 		"a server that says garbage":  {"http://" + garbage, "", []string{"etcd client port"}},
 		"a server that hangs up":      {"http://" + hangUp, "", []string{"if the server speaks TLS", "etcd client port"}},
-		"a server that never answers": {"http://" + connectBlackHole(t), "", []string{"etcd client port"}},
-		"nothing that listens":        {"http://" + harness.FreeAddress(t), "", []string{"connection refused", "check endpoints, and that etcd runs"}},
-		"a TLS black hole":            {"https://" + connectBlackHole(t), "", []string{"no answer in time", "not an etcd client port"}},
+		"a server that never answers": {"http://" + connectBlackHole(t), "timeout: 1s", []string{"etcd client port"}},
+		"nothing that listens":        {nobody, "", []string{"connection refused", "check endpoints, and that etcd runs"}},
+		"a TLS black hole":            {"https://" + connectBlackHole(t), "timeout: 1s", []string{"no answer in time", "not an etcd client port"}},
 		"a host that does not exist":  {"http://etcd.invalid:2379", "", []string{"check endpoints"}},
 		"a socket that does not exist": {
 			"unix://" + filepath.Join(t.TempDir(), "absent.sock"), "",
@@ -174,7 +162,7 @@ func TestConnectToWhatIsNoEtcdIsToldOnceWithAReasonAndARemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := connectStart(t, watchYAML([]string{tc.endpoint}, tc.more))
+			r := harness.Run(t, watchYAML([]string{tc.endpoint}, tc.more))
 			connectFails(t, r, append([]string{tc.endpoint}, tc.want...)...)
 		})
 	}
@@ -208,7 +196,7 @@ func TestConnectWithTheWrongTLSIsToldOnceWithAReasonAndARemedy(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					r := connectStart(t, watchYAML([]string{tc.endpoint}, tc.more))
+					r := harness.Run(t, watchYAML([]string{tc.endpoint}, tc.more))
 					connectFails(t, r, append([]string{tc.endpoint}, tc.want...)...)
 				})
 			}

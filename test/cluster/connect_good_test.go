@@ -61,7 +61,7 @@ func TestConnectThroughAUnixSocket(t *testing.T) {
 func TestConnectToAClusterThatComesUpLater(t *testing.T) {
 	c := harness.Start(t, "3.6", localcluster.Config{})
 	require.NoError(t, c.Members()[0].Kill())
-	r := connectStart(t, watchYAML(c.Endpoints()))
+	r := harness.Run(t, watchYAML(c.Endpoints()))
 	connectFails(t, r, c.Endpoints()[0], "connection refused", "check endpoints, and that etcd runs")
 	require.NoError(t, c.Members()[0].Restart(testContext(t)))
 	connectRecovers(t, r)
@@ -139,21 +139,21 @@ func TestConnectAsNobodyIsToldWithItsRemedy(t *testing.T) {
 		addUser(t, root, "otel", "secret", "")
 		t.Run("a wrong password", func(t *testing.T) {
 			t.Parallel()
-			r := connectStart(t, watchYAML(c.Endpoints(), "username: otel", "password: guessed"))
+			r := harness.Run(t, watchYAML(c.Endpoints(), "username: otel", "password: guessed"))
 			connectRefused(t, r)
 			assert.Equal(t, 2, strings.Count(connectLog(r), `check username "otel" and password`), "once for each road:\n%s", connectLog(r))
 			assert.NotContains(t, connectLog(r), "guessed")
 		})
 		t.Run("no user", func(t *testing.T) {
 			t.Parallel()
-			r := connectStart(t, watchYAML(c.Endpoints()))
+			r := harness.Run(t, watchYAML(c.Endpoints()))
 			connectRefused(t, r)
 			assert.Contains(t, connectLog(r), "auth is on: set username and password")
 			assert.Equal(t, 1, r.Log.FilterMessageSnippet("the watch ended").Len(), connectLog(r))
 		})
 		t.Run("a user that does not exist", func(t *testing.T) {
 			t.Parallel()
-			r := connectStart(t, watchYAML(c.Endpoints(), "username: nobody", "password: x"))
+			r := harness.Run(t, watchYAML(c.Endpoints(), "username: nobody", "password: x"))
 			connectRefused(t, r)
 			assert.Contains(t, connectLog(r), `check username "nobody" and password`)
 		})

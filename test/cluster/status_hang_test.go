@@ -17,8 +17,8 @@ import (
 const (
 	hangTimeout = 6 * time.Second
 	// hangPause is the longest pause between two points of a healthy member that
-	// these tests bear, on a busy machine too: half of the timeout.
-	hangPause = hangTimeout / 2
+	// these tests bear, on a busy machine too: less than the timeout.
+	hangPause = hangTimeout * 5 / 6
 )
 
 // steady checks that points of a member kept arriving since then.

@@ -33,7 +33,7 @@ type statusReceiver struct{ *harness.Receiver }
 func statusRun(t *testing.T, endpoints []string, more string) statusReceiver {
 	t.Helper()
 	config := map[string]any{
-		"endpoints": endpoints, "collection_interval": statusInterval.String(), "initial_delay": "0s", "timeout": "2s",
+		"endpoints": endpoints, "collection_interval": statusInterval.String(), "initial_delay": "0s", "timeout": "5s",
 		"watch": map[string]any{"enabled": false},
 	}
 	require.NoError(t, yaml.Unmarshal([]byte(more), &config))

@@ -23,7 +23,7 @@ import (
 func watchYAML(endpoints []string, more ...string) string {
 	lines := more
 	for _, line := range []string{
-		"collection_interval: 200ms", "initial_delay: 0s", "timeout: 1s",
+		"collection_interval: 200ms", "initial_delay: 0s", "timeout: 5s",
 		"retry_on_failure: {initial_interval: 50ms, max_interval: 200ms}",
 		`endpoints: ["` + strings.Join(endpoints, `", "`) + `"]`,
 	} {

@@ -100,9 +100,19 @@ func threads(t *testing.T, pid int) map[string]map[string]uint64 {
 	return all
 }
 
-// keepsThem tells which threads have a capability to trace whenever one looks. The one
-// that traces has them for a moment, now and then.
+// keepsThem tells which threads have a capability to trace whenever one looks, for as
+// long as it takes. The one that traces has them for a moment, now and then, which may be
+// all that is seen of a thread that is new.
 func keepsThem(t *testing.T, pid int) (keep []string) {
+	t.Helper()
+	for began := time.Now(); ; {
+		if keep = keptNow(t, pid); len(keep) == 0 || time.Since(began) > patience {
+			return keep
+		}
+	}
+}
+
+func keptNow(t *testing.T, pid int) (keep []string) {
 	t.Helper()
 	seen, had := map[string]int{}, map[string]int{}
 	for range 100 {

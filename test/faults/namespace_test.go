@@ -28,19 +28,19 @@ func (w *world) isolate() namespace {
 		notHere(w.t, "network namespaces do not work here: "+string(out))
 	}
 	w.t.Cleanup(func() { w.run("ip", "netns", "del", name) })
-	// 198.18.0.0/15 is reserved for tests of networks (RFC 2544).
+	// 198.18.0.0/15 is reserved for tests of networks (RFC 2544); test/trace has those below 198.18.251.
 	for i, link := range []string{name + "e", name + "s"} {
 		w.run("ip", "link", "add", link, "type", "veth", "peer", "name", "p"+link, "netns", name)
 		w.t.Cleanup(func() { _ = exec.Command("ip", "link", "del", link).Run() })
-		w.run("ip", "addr", "add", fmt.Sprintf("198.18.%d.1/24", i), "dev", link)
+		w.run("ip", "addr", "add", fmt.Sprintf("198.18.%d.1/24", 251+i), "dev", link)
 		w.run("ip", "link", "set", link, "up")
-		w.run("ip", "-n", name, "addr", "add", fmt.Sprintf("198.18.%d.2/24", i), "dev", "p"+link)
+		w.run("ip", "-n", name, "addr", "add", fmt.Sprintf("198.18.%d.2/24", 251+i), "dev", "p"+link)
 		w.run("ip", "-n", name, "link", "set", "p"+link, "up")
 	}
-	w.config.Endpoints = []string{"http://" + w.proxy("198.18.0.1:0", w.cluster.Members()[0], nil).Addr()}
+	w.config.Endpoints = []string{"http://" + w.proxy("198.18.251.1:0", w.cluster.Members()[0], nil).Addr()}
 
 	w.backend.Close()
-	w.backend.addr = "198.18.1.1:0"
+	w.backend.addr = "198.18.252.1:0"
 	w.must(w.backend.Open())
 	w.config.Sink = w.backend.Addr()
 	w.collector.Prefix = []string{"ip", "netns", "exec", name}
@@ -58,15 +58,15 @@ func (w *world) run(command ...string) {
 // The host name of etcd, and the addresses that it has, one after the other.
 const (
 	etcdName   = "etcd.faults.test"
-	oldAddress = "198.18.0.1" // that isolate gives
-	newAddress = "198.18.2.1"
+	oldAddress = "198.18.251.1" // that isolate gives
+	newAddress = "198.18.253.1"
 )
 
 // name lets the collector know etcd by name only, with a second address that the name does not have yet. The name is in
 // a file that no other process sees.
 func (n namespace) name(w *world) {
 	w.run("ip", "addr", "add", newAddress+"/24", "dev", n.link())
-	w.run("ip", "-n", string(n), "addr", "add", "198.18.2.2/24", "dev", "p"+n.link())
+	w.run("ip", "-n", string(n), "addr", "add", "198.18.253.2/24", "dev", "p"+n.link())
 	_, port, err := net.SplitHostPort(w.proxies[0].Addr())
 	w.must(err)
 	w.proxy(net.JoinHostPort(newAddress, port), w.cluster.Members()[0], nil)

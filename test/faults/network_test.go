@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
-	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
 )
 
 // networkFaults break what lies between collector and members.
@@ -32,9 +31,7 @@ func networkFaults() []scenario {
 	}
 	return []scenario{
 		{name: "dead member first", prepare: func(w *world) {
-			dead, err := freeport.Address()
-			w.must(err)
-			w.config.Endpoints = append([]string{"http://" + dead}, w.config.Endpoints...)
+			w.config.Endpoints = append([]string{"http://127.0.0.1:1"}, w.config.Endpoints...)
 		}, fault: func(w *world) {
 			m := w.cluster.Members()[0]
 			w.must(m.Kill())

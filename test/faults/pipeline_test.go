@@ -15,8 +15,7 @@ func pipelineFaults() []scenario {
 	return []scenario{
 		{name: "pipeline refuses", fault: func(w *world) {
 			for range 2 {
-				w.backend.Set(refuse)
-				w.pause(1500 * time.Millisecond)
+				w.meets(refuse, 1500*time.Millisecond)
 				w.backend.Set(accept)
 				w.pause(300 * time.Millisecond)
 			}
@@ -64,16 +63,14 @@ func pipelineFaults() []scenario {
 			}
 		}, want: lossesAreTold},
 		{name: "pipeline refuses all for good, for a while", resumes: true, prepare: mayRefuse, fault: func(w *world) {
-			w.backend.Set(reject) // the record of the gap as well
-			w.pause(time.Second)
+			w.meets(reject, time.Second) // the record of the gap as well
 			w.backend.Set(accept)
 			w.pause(time.Second)
 		}, want: lossesAreTold},
 		{name: "pipeline refuses for good, then stop", resumes: true, prepare: func(w *world) {
 			w.config.Receiver["on_permanent_error"] = "stop"
 		}, fault: func(w *world) {
-			w.backend.Set(reject)
-			w.pause(time.Second)
+			w.meets(reject, time.Second)
 			w.must(w.collector.Kill())
 			w.backend.Set(accept)
 			w.must(w.collector.Start(w.context()))

@@ -145,6 +145,15 @@ func (w *world) await(what string, holds func() bool) {
 	}
 }
 
+// meets lets the backend refuse for a while, and once at least.
+func (w *world) meets(m mode, a time.Duration) {
+	w.t.Helper()
+	before := w.backend.Refused()
+	w.backend.Set(m)
+	w.pause(a)
+	w.await("a request that is refused", func() bool { return w.backend.Refused() > before })
+}
+
 // open begins a history on the world's cluster.
 func (w *world) open() *history { return w.openOn(w.cluster.ID(), 0, w.dial) }
 

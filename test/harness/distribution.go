@@ -38,7 +38,7 @@ func Distribution(t *testing.T) string { return Program(t, "OTELCOL_ETCD", "buil
 
 // FreeAddress is an address of loopback for a program that must be told where to
 // listen, another one each time.
-func FreeAddress(t *testing.T) string {
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	address, err := freeport.Address()
 	require.NoError(t, err)
@@ -93,6 +93,10 @@ func (c *Collector) Await(t *testing.T, text string, times int) {
 	for began := time.Now(); bytes.Count(c.Output(), []byte(text)) < times; time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-c.Done():
+			if bytes.Count(c.Output(), []byte(text)) >= times {
+				return
+			}
+			// The last line tells why, which may be far above among the lines of other collectors.
 			said := bytes.TrimSpace(c.Output())
 			require.Fail(t, "the collector has ended", "%v: %s", c.Err(), said[bytes.LastIndexByte(said, '\n')+1:])
 		default:

@@ -59,18 +59,19 @@ func Start(t *testing.T, version string, cfg localcluster.Config) *localcluster.
 	return cluster
 }
 
-// StartAs is Start with programs of names that no other has. A collector looks for etcds
-// by name on the whole machine, and one that may not come in is refused: which would be
-// told, as it should be, by the collector of another test.
-func StartAs(t *testing.T, nameOf func(*localcluster.Member) string, version string, cfg localcluster.Config) *localcluster.Cluster {
+// StartAs is Start with programs of names that no other has. A collector visits every
+// etcd of the machine that has a name it looks for, and where it may not come in the
+// etcd's own collector tells that: another test would take it for something of its own.
+func StartAs(t *testing.T, as, version string, cfg localcluster.Config) *localcluster.Cluster {
 	t.Helper()
-	cluster, programs := Start(t, version, cfg), t.TempDir()
-	for _, m := range cluster.Members() {
-		require.NoError(t, m.Kill())
-		program := filepath.Join(programs, nameOf(m))
+	programs := t.TempDir()
+	cfg.BinaryOf = func(member string) string {
+		program := filepath.Join(programs, ProgramOf(as, member))
 		Install(t, Binary(t, version), program)
-		m.SetBinary(program)
+		return program
 	}
-	require.NoError(t, cluster.Restart(t.Context(), cluster.Members()...))
-	return cluster
+	return Start(t, version, cfg)
 }
+
+// ProgramOf is the name of a member's program.
+func ProgramOf(as, member string) string { return as + "-" + member }

@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/child"
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
 // patience is how long a step of a real API server may take on a busy machine.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etcdreceiver/etcdreceiver/internal/localcluster/freeport"
+	"github.com/etcdreceiver/etcdreceiver/test/harness"
 )
 
 var collectorProfile = flag.String("collector-profile", "", "write a CPU profile of the distribution to this file in ToOTLP, the last one stays")
@@ -24,11 +24,7 @@ func newProfiler(tb testing.TB) *profiler {
 	if *collectorProfile == "" {
 		return nil
 	}
-	address, err := freeport.Address()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return &profiler{address}
+	return &profiler{harness.FreeAddress(tb)}
 }
 
 // configure adds the extension.

@@ -158,7 +158,7 @@ func provePartition(t *testing.T, btf bool) {
 
 	// 1.2 to 1.6 s are two retransmissions, the doubt and the batch. A machine that stands still, or a leader that has
 	// just lost its place and so sends nothing, adds to that: of some cuts, one shows what is promised, and none is missed.
-	const promised, cuts = 2 * time.Second, 3
+	const promised, cuts = 2 * time.Second, 5
 	var leader *spreadMember
 	took := time.Duration(math.MaxInt64)
 	for n := 0; n < cuts && took >= promised; n++ {

@@ -345,8 +345,9 @@ var givenUp = []answer{
 	{codes.InvalidArgument, "etcdserver: user name is empty"}, // 3.4, for its own request
 }
 
-// giveUpAfter is how long a client waits that gives up; etcd has begun by then.
-var giveUpAfter = 500 * time.Millisecond
+// giveUpAfter is how long a client waits that gives up; etcd has begun by then, on a
+// machine that stands still for a moment too.
+var giveUpAfter = time.Second
 
 func init() {
 	if guest.Inside() {

@@ -5,40 +5,64 @@ package freeport
 
 import (
 	"net"
-	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func TestFreePortsAreDifferentAndOutsideTheEphemeralRange(t *testing.T) {
+func TestFreePortsAreDifferentAndBelowTheEphemeralRangeOfLinux(t *testing.T) {
 	seen := map[int]bool{}
-	for range 1000 { // of programs that may be down meanwhile
+	for range blockSize / 2 { // of programs that may be down meanwhile
 		port, err := Next()
 		require.NoError(t, err)
 		assert.False(t, seen[port], "port %d twice", port)
 		seen[port] = true
-		assert.True(t, first <= port && port < last, "port %d", port)
+		assert.True(t, first < port && port < 32768, "port %d", port)
 	}
 }
 
 func TestAPortThatIsTakenIsNotGiven(t *testing.T) {
-	var taken []int
-	for len(taken) < 20 { // those that come next
-		port := first + int((begin+tried.Load()+int64(len(taken))+1)%(last-first))
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil { // else somebody else has it
-			defer func() { _ = l.Close() }()
-		}
-		taken = append(taken, port)
-	}
-	address, err := Address()
+	port, err := Next()
 	require.NoError(t, err)
-	for _, port := range taken {
-		assert.NotEqual(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), address)
-	}
-	l, err := net.Listen("tcp", address)
+	next := block.begin + 1 + block.tried%(blockSize-1)
+	require.NotEqual(t, port, next)
+	taken, err := listen(next)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, taken.Close()) }()
+	given, err := Address()
+	require.NoError(t, err)
+	assert.NotEqual(t, taken.Addr().String(), given)
+	l, err := net.Listen("tcp", given)
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
+}
+
+func TestAnotherProcessHasAnotherBlock(t *testing.T) {
+	_, err := Next()
+	require.NoError(t, err)
+	mine, begin := block.claim, block.begin
+	defer func() { block.claim, block.begin = mine, begin }()
+	for range 5 { // as the variables of another process are: without a claim
+		require.NoError(t, claimBlock())
+		other := block.claim
+		defer func() { require.NoError(t, other.Close()) }()
+		assert.NotEqual(t, begin, block.begin)
+	}
+}
+
+func TestAPortThatIsNotGivenSaysWhy(t *testing.T) {
+	_, err := Next()
+	require.NoError(t, err)
+	mine, begin := block.claim, block.begin
+	block.claim = nil
+	defer func() { block.claim, block.begin = mine, begin }()
+	for i := range blocks {
+		if l, err := listen(first + i*blockSize); err == nil {
+			defer func() { require.NoError(t, l.Close()) }()
+		}
+	}
+	_, err = Next()
+	require.ErrorContains(t, err, "each of the 17 blocks from 15000 on has an owner")
+	require.ErrorContains(t, err, "address already in use")
 }
