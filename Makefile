@@ -147,6 +147,7 @@ lint: ## Check format (gofumpt), go vet and staticcheck.
 	@cd test && go vet -tags apiserver ./kubernetes # what make test does not compile
 	$(call step,4/4,staticcheck)
 	@for module in $(MODULES); do (cd $$module && "$(CURDIR)/bin/staticcheck" ./...); done
+	@cd test && "$(CURDIR)/bin/staticcheck" -tags apiserver ./kubernetes
 
 .PHONY: fmt
 fmt: bin/gofumpt ## Format the code: what lint complains about.

@@ -25,7 +25,8 @@ const startAttempts = 5
 type Config struct {
 	// Binary is the path of the etcd program.
 	Binary string
-	// BinaryOf is the path by the member's name, instead of Binary; nil: all have the same.
+	// BinaryOf gives the path by the member's name (n1, n2, ...), instead of Binary; nil: all have the same. It must not
+	// call the Cluster.
 	BinaryOf func(member string) string
 	// Size is the number of members; 0 means 1.
 	Size int

@@ -90,28 +90,36 @@ func told(r row) string {
 	return fmt.Sprintf("%s@%s: %s", r.fields["user.name"], r.fields["client.address"], steady(r.fields["_msg"]))
 }
 
+func TestThePagesConfigurationFindsEtcdByItsName(t *testing.T) {
+	b := startBackend(t)
+	cluster := harness.Start(t, "3.6", localcluster.Config{TLS: true, ExtraArgs: []string{"--bcrypt-cost=4"}})
+	newScene(t, cluster)
+	m := cluster.Members()[0]
+	env, configs := asThePageSays(t, cluster, b, m)
+	c := harness.StartDistribution(t, env, configs...)
+	c.Await(t, fmt.Sprintf(`"pid": %d, "name": "n1", "etcd": "3.6.`, m.PID()), 1) // is traced
+}
+
 // startAudit runs the distribution for all members.
 func startAudit(t *testing.T, cluster *localcluster.Cluster, b *backend) {
 	t.Helper()
 	env, configs := asThePageSays(t, cluster, b, cluster.Members()...)
-	c := harness.StartDistribution(t, env, configs...)
+	c := harness.StartDistribution(t, env, append(configs, apart(t, cluster.Members()...))...)
 	c.Await(t, "requests of etcd are traced", len(cluster.Members()))
 	c.Await(t, "\twatching\t", 1)
 }
 
-// asThePageSays is how the distribution is run for some members. Only their endpoints and
-// programs are others, and it has no port of its own, which another program may have.
+// asThePageSays is how the distribution is run for some members. Only their endpoints are
+// others, and it has no port of its own, which another program may have.
 func asThePageSays(t *testing.T, cluster *localcluster.Cluster, b *backend, members ...*localcluster.Member) (env, configs []string) {
 	t.Helper()
-	var endpoints, programs []string
+	var endpoints []string
 	for _, m := range members {
-		endpoints, programs = append(endpoints, m.ClientURL), append(programs, harness.ProgramOf(audited, m.Name))
+		endpoints = append(endpoints, m.ClientURL)
 	}
-	override := filepath.Join(t.TempDir(), "override.yaml")
-	require.NoError(t, os.WriteFile(override, fmt.Appendf(nil, `
-receivers: {etcd: {endpoints: [%s], ebpf: {processes: {names: [%s]}}}}
-service: {telemetry: {metrics: {level: none}}}
-`, strings.Join(endpoints, ", "), strings.Join(programs, ", ")), 0o600))
+	override := configFile(t, `
+receivers: {etcd: {endpoints: [%s]}}
+service: {telemetry: {metrics: {level: none}}}`, strings.Join(endpoints, ", "))
 	files := cluster.TLS()
 	return []string{
 		"ETCD_CA_FILE=" + files.CAFile, "ETCD_CERT_FILE=" + files.CertFile, "ETCD_KEY_FILE=" + files.KeyFile,
@@ -120,10 +128,24 @@ service: {telemetry: {metrics: {level: none}}}
 	}, []string{"../../examples/audit.yaml", override}
 }
 
-// audited is what the programs of the members are named after.
-const audited = "audited"
+// apart lets a collector look for some members of startCluster only.
+func apart(t *testing.T, members ...*localcluster.Member) (config string) {
+	t.Helper()
+	var programs []string
+	for _, m := range members {
+		programs = append(programs, harness.ProgramOf(m.Name))
+	}
+	return configFile(t, "receivers: {etcd: {ebpf: {processes: {names: [%s]}}}}", strings.Join(programs, ", "))
+}
+
+func configFile(t *testing.T, format string, args ...any) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, format, args...), 0o600))
+	return file
+}
 
 func startCluster(t *testing.T, args ...string) *localcluster.Cluster {
 	t.Helper()
-	return harness.StartAs(t, audited, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
+	return harness.StartApart(t, "3.6", localcluster.Config{Size: 3, TLS: true, ExtraArgs: append(args, "--bcrypt-cost=4")})
 }

@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,9 +54,7 @@ func startHosts(t *testing.T, b *backend) (*scene, []*host) {
 	for i, m := range cluster.Members() {
 		h := &host{Member: m, t: t, number: i}
 		h.env, h.configs = asThePageSays(t, cluster, b, m)
-		whose := filepath.Join(t.TempDir(), "whose.yaml")
-		require.NoError(t, os.WriteFile(whose, fmt.Appendf(nil, "exporters: {otlp_http: {headers: {VL-Extra-Fields: collector=%s}}}\n", m.Name), 0o600))
-		h.configs = append(h.configs, whose)
+		h.configs = append(h.configs, apart(t, m), configFile(t, "exporters: {otlp_http: {headers: {VL-Extra-Fields: collector=%s}}}", m.Name))
 		h.start()
 		hosts = append(hosts, h)
 	}

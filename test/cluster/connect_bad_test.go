@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,34 @@ import (
 )
 
 const connectAttempts = 5
+
+func TestConnectStartsAtOnceWhateverIsThere(t *testing.T) {
+	secured, root := connectAuthCluster(t, "3.6")
+	addUser(t, root, "otel", "secret", "")
+	other := harness.Start(t, "3.6", localcluster.Config{TLS: true})
+	for name, tc := range map[string]struct{ endpoint, more string }{
+		"an etcd":                    {secured.Endpoints()[0], "username: otel\npassword: secret"},
+		"a wrong password":           {secured.Endpoints()[0], "username: otel\npassword: guessed"},
+		"TLS that nobody trusts":     {other.Endpoints()[0], ""},
+		"nothing that listens":       {nobody, ""},
+		"a host that does not exist": {"http://etcd.invalid:2379", ""},
+		"a black hole":               {"http://" + connectBlackHole(t), ""},
+		"a TLS black hole":           {"https://" + connectBlackHole(t), ""},
+		"a black hole for a user":    {"http://" + connectBlackHole(t), "username: otel\npassword: x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			took := time.Minute
+			for range 3 { // a machine stands still now and then
+				r := harness.New(t, watchYAML([]string{tc.endpoint}, "timeout: 60s", tc.more), true, true)
+				began := time.Now()
+				r.Start(t)
+				took = min(took, time.Since(began))
+				r.Stop(t)
+			}
+			assert.Less(t, took, time.Second, "Start waits for nothing")
+		})
+	}
+}
 
 // connectFails waits until both roads have failed several times, and checks that
 // each told its cause once, with all of want in the line.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,16 +101,17 @@ func threads(t *testing.T, pid int) map[string]map[string]uint64 {
 	return all
 }
 
-// keepsThem tells which threads have a capability to trace whenever one looks, for as
-// long as it takes. The one that traces has them for a moment, now and then, which may be
-// all that is seen of a thread that is new.
+// keepsThem tells which threads have a capability to trace whenever one looks. The one
+// that traces has them for a moment, now and then, which may be all that one look sees of
+// a thread that is new: there are two.
 func keepsThem(t *testing.T, pid int) (keep []string) {
 	t.Helper()
-	for began := time.Now(); ; {
-		if keep = keptNow(t, pid); len(keep) == 0 || time.Since(began) > patience {
-			return keep
-		}
+	first := keptNow(t, pid)
+	if len(first) == 0 {
+		return nil
 	}
+	again := keptNow(t, pid)
+	return slices.DeleteFunc(first, func(thread string) bool { return !slices.Contains(again, thread) })
 }
 
 func keptNow(t *testing.T, pid int) (keep []string) {

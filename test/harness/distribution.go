@@ -96,7 +96,7 @@ func (c *Collector) Await(t *testing.T, text string, times int) {
 			if bytes.Count(c.Output(), []byte(text)) >= times {
 				return
 			}
-			// The last line tells why, which may be far above among the lines of other collectors.
+			// The last line tells why, unless it panics. Its last lines may be far from here, among those of other collectors.
 			said := bytes.TrimSpace(c.Output())
 			require.Fail(t, "the collector has ended", "%v: %s", c.Err(), said[bytes.LastIndexByte(said, '\n')+1:])
 		default:

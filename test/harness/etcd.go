@@ -7,6 +7,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,19 +60,18 @@ func Start(t *testing.T, version string, cfg localcluster.Config) *localcluster.
 	return cluster
 }
 
-// StartAs is Start with programs of names that no other has. A collector visits every
-// etcd of the machine that has a name it looks for, and where it may not come in the
-// etcd's own collector tells that: another test would take it for something of its own.
-func StartAs(t *testing.T, as, version string, cfg localcluster.Config) *localcluster.Cluster {
+// StartApart is Start with programs of names that no other etcd of the machine has. A
+// collector visits each etcd whose name it looks for. One that refuses it has a client
+// that was refused, which its own collector tells: that would be another test's.
+func StartApart(t *testing.T, version string, cfg localcluster.Config) *localcluster.Cluster {
 	t.Helper()
 	programs := t.TempDir()
-	cfg.BinaryOf = func(member string) string {
-		program := filepath.Join(programs, ProgramOf(as, member))
-		Install(t, Binary(t, version), program)
-		return program
+	for i := range max(cfg.Size, 1) {
+		Install(t, Binary(t, version), filepath.Join(programs, ProgramOf(fmt.Sprintf("n%d", i+1))))
 	}
+	cfg.BinaryOf = func(member string) string { return filepath.Join(programs, ProgramOf(member)) }
 	return Start(t, version, cfg)
 }
 
 // ProgramOf is the name of a member's program.
-func ProgramOf(as, member string) string { return as + "-" + member }
+func ProgramOf(member string) string { return fmt.Sprintf("etcd-of-%d-%s", os.Getpid(), member) }

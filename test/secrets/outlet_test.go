@@ -45,8 +45,6 @@ type outlet struct {
 	told map[string]bool // policy, event and key; metrics
 }
 
-const secretive = "secretive" // what the program is named after
-
 // Every way out that the distribution has, and each at its most talkative.
 var config = template.Must(template.New("").Parse(`
 receivers:
@@ -117,7 +115,7 @@ func startOutlet(t *testing.T, w *world, policies []string) *outlet {
 	var text bytes.Buffer
 	require.NoError(t, config.Execute(&text, map[string]any{
 		"Policies": policies, "Receivers": strings.Join(receivers, ", "), "Endpoint": w.cluster.Endpoints()[0],
-		"Program": harness.ProgramOf(secretive, "n1"), "CA": files.CAFile, "Cert": files.CertFile, "Key": files.KeyFile,
+		"Program": harness.ProgramOf("n1"), "CA": files.CAFile, "Cert": files.CertFile, "Key": files.KeyFile,
 		"Sink": sink.Addr(), "Refuser": refuser.URL, "Dir": o.dir, "Ports": ports, "Telemetry": strings.TrimPrefix(ports[4], "127.0.0.1:"),
 	}))
 	file := filepath.Join(t.TempDir(), "config.yaml")

@@ -66,7 +66,7 @@ func newWorld(t *testing.T, version, tokens string) *world {
 		args = append(args, "--auth-token=jwt,sign-method=HS256,ttl=3s,priv-key="+key)
 		w.secrets.Plant("a token of anybody", base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)))
 	}
-	w.cluster = harness.StartAs(t, secretive, version, localcluster.Config{TLS: true, LogTo: &w.log, ExtraArgs: args})
+	w.cluster = harness.StartApart(t, version, localcluster.Config{TLS: true, LogTo: &w.log, ExtraArgs: args})
 	for _, file := range []string{w.cluster.TLS().KeyFile, w.cluster.TLS().ServerKeyFile} {
 		w.plantKey(file)
 	}

@@ -221,6 +221,7 @@ func TestASlowSyncNamesItsFileAndWhoElseWrote(t *testing.T) {
 		}()
 		took := e.put(size)
 		other := <-noise
+		require.NotZero(t, other.pid, "dd")
 		waitFor(t, "the slow sync of the WAL", func() bool { return len(e.syncs("wal")) > known })
 		waitFor(t, "the slow sync of the backend", func() bool { return len(e.syncs("backend")) > knownBackend })
 		wal := e.syncs("wal")[known:]

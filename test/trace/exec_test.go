@@ -52,12 +52,11 @@ func probes(t *testing.T) (n int) {
 
 func TestAnEtcdIsTracedFromItsBeginAndForgottenAtItsEndWithoutARescan(t *testing.T) {
 	const restarts = 20
-	const own = "seldom-scanned" // an etcd of another test that is tried would keep its probes for the hour
-	cluster := harness.StartAs(t, own, "3.6", localcluster.Config{})
+	cluster := harness.StartApart(t, "3.6", localcluster.Config{}) // an etcd of another test would keep its probes for the hour
 	member := cluster.Members()[0]
 	require.NoError(t, member.Kill())
 	settings := everything()
-	settings.Names, settings.Rescan = []string{harness.ProgramOf(own, member.Name)}, time.Hour
+	settings.Names, settings.Rescan = []string{harness.ProgramOf(member.Name)}, time.Hour
 	verified := map[int]time.Time{}
 	tr := &tracing{}
 	tr.told = func(pid int) {

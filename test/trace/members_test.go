@@ -164,7 +164,7 @@ func silence(t *testing.T, m *localcluster.Member) (*grpc.ClientConn, func()) {
 // A client whose deadline passes takes its request back, mostly before etcd has seen
 // that the deadline passed. One that is silenced before does not.
 func TestADeadlineThatPassesInEtcdIsToldAsEtcdAnsweredIt(t *testing.T) {
-	const deadline = time.Second
+	const deadline = 800 * time.Millisecond
 	c := startThree(t)
 	leader, _ := c.leader(t)
 	var at *localcluster.Member

@@ -1,8 +1,8 @@
 // Copyright The etcdreceiver Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package freeport finds ports of loopback for programs that must be told where to listen. Who can listen by itself
-// asks the system for a port of 0 and keeps the listener.
+// Package freeport finds ports of loopback for programs that must be told where to listen, and for who goes away and
+// comes back at the same port. All others ask the system for a port of 0 and keep the listener.
 package freeport
 
 import (
@@ -22,8 +22,9 @@ const (
 	blockSize = 1000
 )
 
-// A process has a block of its own, so the port of a program that is down is not given away by another process. Within
-// the block ports are tried in order, so this one does not give it away either before it has tried all others.
+// A process has a block of its own, in its network name space, so the port of a program that is down is not given away
+// by another process. Within the block ports are tried in order, so this one does not give it away either before it has
+// tried all others.
 var block struct {
 	sync.Mutex
 	claim net.Listener // on the first port of the block, as long as the process lives; nil: none yet
@@ -60,15 +61,16 @@ func Address() (string, error) {
 
 func claimBlock() (err error) {
 	from := rand.IntN(blocks)
+	block.tried = rand.IntN(blockSize) // for programs that are started into the name space of another process's block
 	for i := range blocks {
 		block.begin = first + (from+i)%blocks*blockSize
 		if block.claim, err = listen(block.begin); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("find ports on 127.0.0.1: each of the %d blocks from %d on has an owner, the last one: %w", blocks, first, err)
+	return fmt.Errorf("find ports on 127.0.0.1: none of the %d blocks from %d on can be claimed, the last one: %w", blocks, first, err)
 }
 
-func listen(port int) (net.Listener, error) { return net.Listen("tcp", address(port)) }
+var listen = func(port int) (net.Listener, error) { return net.Listen("tcp", address(port)) }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
