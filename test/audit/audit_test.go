@@ -91,6 +91,7 @@ func told(r row) string {
 }
 
 func TestThePagesConfigurationFindsEtcdByItsName(t *testing.T) {
+	harness.NeedRoot(t)
 	b := startBackend(t)
 	cluster := harness.Start(t, "3.6", localcluster.Config{TLS: true, ExtraArgs: []string{"--bcrypt-cost=4"}})
 	newScene(t, cluster)
