@@ -25,9 +25,8 @@ const startAttempts = 5
 type Config struct {
 	// Binary is the path of the etcd program.
 	Binary string
-	// BinaryOf gives the path by the member's name (n1, n2, ...), instead of Binary; nil: all have the same. It must not
-	// call the Cluster.
-	BinaryOf func(member string) string
+	// Binaries are the paths for members that have another program, by their names (n1, n2, ...).
+	Binaries map[string]string
 	// Size is the number of members; 0 means 1.
 	Size int
 	// Dir is where Start creates a folder for the cluster, which Close then keeps. Empty: in the system's folder for
@@ -130,17 +129,14 @@ func (c *Cluster) newMember() (*Member, error) {
 		scheme = "https"
 	}
 	name := fmt.Sprintf("n%d", c.added)
-	m := &Member{
+	return &Member{
 		Name:      name,
 		ClientURL: fmt.Sprintf("%s://%s:%d", scheme, cmp.Or(c.cfg.Host, "127.0.0.1"), clientPort),
 		PeerURL:   fmt.Sprintf("http://127.0.0.1:%d", peerPort),
 		DataDir:   filepath.Join(c.dir, name),
 		cluster:   c,
-	}
-	if c.cfg.BinaryOf != nil {
-		m.binary = c.cfg.BinaryOf(name)
-	}
-	return m, nil
+		binary:    cmp.Or(c.cfg.Binaries[name], c.cfg.Binary),
+	}, nil
 }
 
 // Members gives the members in the order of their creation, running or not.

@@ -4,7 +4,6 @@
 package localcluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +42,7 @@ type Member struct {
 	learner bool // when it was added
 
 	mu      sync.Mutex
-	binary  string         // instead of the cluster's, unless empty
+	binary  string
 	proc    *child.Process // nil before the first start
 	guarded bool           // from now on an end of proc is unwanted
 }
@@ -84,6 +83,13 @@ func (m *Member) Resume() error { return m.process().Resume() }
 // See Cluster.Restart for members that need each other.
 func (m *Member) Restart(ctx context.Context) error { return m.cluster.Restart(ctx, m) }
 
+// Binary is the path of the etcd program that the next start of the member uses.
+func (m *Member) Binary() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.binary
+}
+
 // SetBinary makes the next start of the member use another etcd program, as an upgrade does.
 func (m *Member) SetBinary(path string) {
 	m.mu.Lock()
@@ -112,7 +118,7 @@ func (m *Member) launch() error {
 	if m.proc != nil && !ended(m.proc) {
 		return fmt.Errorf("start member %s: it is running (pid %d)", m.Name, m.proc.PID())
 	}
-	cfg := child.Config{Path: cmp.Or(m.binary, m.cluster.cfg.Binary), Args: m.args, Env: environment()}
+	cfg := child.Config{Path: m.binary, Args: m.args, Env: environment()}
 	if m.cluster.log != nil {
 		cfg.LogTo = m.cluster.log.named(m.Name)
 	}

@@ -8,7 +8,6 @@ package audit
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/etcdreceiver/etcdreceiver/internal/localcluster"
@@ -118,9 +116,9 @@ func asThePageSays(t *testing.T, cluster *localcluster.Cluster, b *backend, memb
 	for _, m := range members {
 		endpoints = append(endpoints, m.ClientURL)
 	}
-	override := configFile(t, `
+	override := harness.ConfigFile(t, fmt.Sprintf(`
 receivers: {etcd: {endpoints: [%s]}}
-service: {telemetry: {metrics: {level: none}}}`, strings.Join(endpoints, ", "))
+service: {telemetry: {metrics: {level: none}}}`, strings.Join(endpoints, ", ")))
 	files := cluster.TLS()
 	return []string{
 		"ETCD_CA_FILE=" + files.CAFile, "ETCD_CERT_FILE=" + files.CertFile, "ETCD_KEY_FILE=" + files.KeyFile,
@@ -134,16 +132,9 @@ func apart(t *testing.T, members ...*localcluster.Member) (config string) {
 	t.Helper()
 	var programs []string
 	for _, m := range members {
-		programs = append(programs, harness.ProgramOf(m.Name))
+		programs = append(programs, filepath.Base(m.Binary()))
 	}
-	return configFile(t, "receivers: {etcd: {ebpf: {processes: {names: [%s]}}}}", strings.Join(programs, ", "))
-}
-
-func configFile(t *testing.T, format string, args ...any) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, format, args...), 0o600))
-	return file
+	return harness.ConfigFile(t, fmt.Sprintf("receivers: {etcd: {ebpf: {processes: {names: [%s]}}}}", strings.Join(programs, ", ")))
 }
 
 func startCluster(t *testing.T, args ...string) *localcluster.Cluster {

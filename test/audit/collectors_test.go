@@ -54,7 +54,7 @@ func startHosts(t *testing.T, b *backend) (*scene, []*host) {
 	for i, m := range cluster.Members() {
 		h := &host{Member: m, t: t, number: i}
 		h.env, h.configs = asThePageSays(t, cluster, b, m)
-		h.configs = append(h.configs, apart(t, m), configFile(t, "exporters: {otlp_http: {headers: {VL-Extra-Fields: collector=%s}}}", m.Name))
+		h.configs = append(h.configs, apart(t, m), harness.ConfigFile(t, "exporters: {otlp_http: {headers: {VL-Extra-Fields: collector="+m.Name+"}}}"))
 		h.start()
 		hosts = append(hosts, h)
 	}

@@ -83,7 +83,7 @@ func TestDistributionRefusesABadConfigurationWithAReasonAndARemedy(t *testing.T)
 		"user, no password": {"{username: otel}", `username "otel" has no password`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := write(t, "receivers: {etcd: "+tc.receiver+"}\nexporters: {nop: {}}\nservice: {pipelines: {logs: {receivers: [etcd], exporters: [nop]}}}\n")
+			file := harness.ConfigFile(t, "receivers: {etcd: "+tc.receiver+"}\nexporters: {nop: {}}\nservice: {pipelines: {logs: {receivers: [etcd], exporters: [nop]}}}\n")
 			output, err := validate(t, file)
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, output)
@@ -92,13 +92,6 @@ func TestDistributionRefusesABadConfigurationWithAReasonAndARemedy(t *testing.T)
 			assert.NotContains(t, output, "panic")
 		})
 	}
-}
-
-func write(t *testing.T, config string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
-	return file
 }
 
 // received is what arrived at the backend.
@@ -148,7 +141,7 @@ func TestDistributionSendsChangesAndMetricsAndEndsInOrder(t *testing.T) {
 	sink, err := otlpsink.Start(otlpsink.Config{OnLogs: got.takeLogs, OnMetrics: got.takeMetrics})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sink.Close()) })
-	file := write(t, fmt.Sprintf(`
+	file := harness.ConfigFile(t, fmt.Sprintf(`
 receivers:
   etcd: {endpoints: [%q], collection_interval: 500ms, initial_delay: 0s, ebpf: {mode: disabled}}
 exporters:

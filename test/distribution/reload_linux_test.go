@@ -98,7 +98,7 @@ service:
     logs: {receivers: [etcd], exporters: [otlp_grpc]}
 `, state, cluster.Endpoints()[0], mode, etcd, sink.Addr())
 	}
-	file := write(t, config("writes"))
+	file := harness.ConfigFile(t, config("writes"))
 
 	client, err := cluster.Client()
 	require.NoError(t, err)

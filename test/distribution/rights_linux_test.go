@@ -250,7 +250,7 @@ service:
 func TestAnEtcdIsFoundByItsEnvironmentOnceTheRightsAreDropped(t *testing.T) {
 	harness.NeedRoot(t)
 	harness.Distribution(t)
-	config := write(t, `
+	config := harness.ConfigFile(t, `
 receivers:
   etcd: {status: {enabled: false}, ebpf: {mode: required, drop_capabilities: true}}
 exporters: {nop: {}}

@@ -6,6 +6,7 @@ package harness
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +44,14 @@ func FreeAddress(t testing.TB) string {
 	address, err := freeport.Address()
 	require.NoError(t, err)
 	return address
+}
+
+// ConfigFile has a configuration of the collector.
+func ConfigFile(t *testing.T, config string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
+	return path
 }
 
 // Collector is a running distribution and what it wrote.

@@ -60,18 +60,24 @@ func Start(t *testing.T, version string, cfg localcluster.Config) *localcluster.
 	return cluster
 }
 
-// StartApart is Start with programs of names that no other etcd of the machine has. A
-// collector visits each etcd whose name it looks for. One that refuses it has a client
-// that was refused, which its own collector tells: that would be another test's.
-func StartApart(t *testing.T, version string, cfg localcluster.Config) *localcluster.Cluster {
+// ProgramApart is an etcd under a name that no other of the machine has: its own ends
+// with more. A collector visits each etcd whose name it looks for. One that refuses it
+// has a client that was refused, which its own collector tells: that would be another
+// test's.
+func ProgramApart(t *testing.T, version, more string) (path string) {
 	t.Helper()
-	programs := t.TempDir()
-	for i := range max(cfg.Size, 1) {
-		Install(t, Binary(t, version), filepath.Join(programs, ProgramOf(fmt.Sprintf("n%d", i+1))))
-	}
-	cfg.BinaryOf = func(member string) string { return filepath.Join(programs, ProgramOf(member)) }
-	return Start(t, version, cfg)
+	path = filepath.Join(t.TempDir(), fmt.Sprintf("etcd-of-%d%s", os.Getpid(), more))
+	Install(t, Binary(t, version), path)
+	return path
 }
 
-// ProgramOf is the name of a member's program.
-func ProgramOf(member string) string { return fmt.Sprintf("etcd-of-%d-%s", os.Getpid(), member) }
+// StartApart is Start with programs apart, one for each member.
+func StartApart(t *testing.T, version string, cfg localcluster.Config) *localcluster.Cluster {
+	t.Helper()
+	cfg.Binaries = map[string]string{}
+	for i := range max(cfg.Size, 1) {
+		member := fmt.Sprintf("n%d", i+1)
+		cfg.Binaries[member] = ProgramApart(t, version, "-"+member)
+	}
+	return Start(t, version, cfg)
+}

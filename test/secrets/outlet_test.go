@@ -115,11 +115,10 @@ func startOutlet(t *testing.T, w *world, policies []string) *outlet {
 	var text bytes.Buffer
 	require.NoError(t, config.Execute(&text, map[string]any{
 		"Policies": policies, "Receivers": strings.Join(receivers, ", "), "Endpoint": w.cluster.Endpoints()[0],
-		"Program": harness.ProgramOf("n1"), "CA": files.CAFile, "Cert": files.CertFile, "Key": files.KeyFile,
+		"Program": filepath.Base(w.cluster.Members()[0].Binary()), "CA": files.CAFile, "Cert": files.CertFile, "Key": files.KeyFile,
 		"Sink": sink.Addr(), "Refuser": refuser.URL, "Dir": o.dir, "Ports": ports, "Telemetry": strings.TrimPrefix(ports[4], "127.0.0.1:"),
 	}))
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(file, text.Bytes(), 0o600))
+	file := harness.ConfigFile(t, text.String())
 	o.Collector = harness.StartDistribution(t, []string{"ETCD_PASSWORD=" + w.password, "GOTRACEBACK=system"}, file)
 	o.pages = map[string]string{
 		"prometheus": ports[0] + "/metrics", "health": ports[1], "telemetry": ports[4] + "/metrics",

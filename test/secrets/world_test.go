@@ -210,12 +210,11 @@ func (w *world) fail() {
 	wrong.endBy(w.t, syscall.SIGQUIT)
 	w.password = good
 
-	file := filepath.Join(w.t.TempDir(), "config.yaml")
-	w.must(os.WriteFile(file, fmt.Appendf(nil, `
+	file := harness.ConfigFile(w.t, fmt.Sprintf(`
 receivers: {etcd: {endpoints: ["https://otel:%s@127.0.0.1:1/x"], username: otel, password: %q, tls: {key_pem: %q}}}
 exporters: {nop: {}}
 service: {pipelines: {logs: {receivers: [etcd], exporters: [nop]}}}
-`, w.secret("a password in a URL"), w.secret("a password in the file"), w.secret("a broken key")), 0o600))
+`, w.secret("a password in a URL"), w.secret("a password in the file"), w.secret("a broken key")))
 	broken := &outlet{dir: w.t.TempDir(), Collector: harness.StartDistribution(w.t, nil, file)}
 	select {
 	case <-broken.Done():

@@ -56,7 +56,7 @@ func TestAnEtcdIsTracedFromItsBeginAndForgottenAtItsEndWithoutARescan(t *testing
 	member := cluster.Members()[0]
 	require.NoError(t, member.Kill())
 	settings := everything()
-	settings.Names, settings.Rescan = []string{harness.ProgramOf(member.Name)}, time.Hour
+	settings.Names, settings.Rescan = []string{filepath.Base(member.Binary())}, time.Hour
 	verified := map[int]time.Time{}
 	tr := &tracing{}
 	tr.told = func(pid int) {

@@ -149,7 +149,7 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	settings.Disk, settings.SlowSync, settings.Rescan = true, time.Nanosecond, time.Hour
 	p.RingBuffer = !settings.PerfBuffer && features.HaveMapType(ebpf.RingBuf) == nil
 	build := cmp.Or(p.Build, "3.6")
-	program := namedApart(t, build)
+	program := harness.ProgramApart(t, build, "")
 	settings.Names = []string{filepath.Base(program)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -196,14 +196,6 @@ func proveRung(t *testing.T, p *proven, settings trace.Settings) {
 	text, err := json.Marshal(p)
 	require.NoError(t, err)
 	t.Logf("rung: %s", text)
-}
-
-// namedApart is an etcd under a name that no other on this host has.
-func namedApart(t *testing.T, build string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), fmt.Sprintf("etcd-of-%d", os.Getpid()))
-	harness.Install(t, harness.Binary(t, build), path)
-	return path
 }
 
 // proveMixed is about many requests and the syncs that they cause. It gives how many

@@ -89,7 +89,7 @@ func descriptorsOf(t *testing.T, pid int) []os.DirEntry {
 // More of them than the programs have room for at a time.
 func TestEtcdsThatComeAndGoLeaveNothingAndDisturbNobody(t *testing.T) {
 	harness.NeedRoot(t)
-	program := namedApart(t, "3.6")
+	program := harness.ProgramApart(t, "3.6", "")
 	config := localcluster.Config{Binary: program, ExtraArgs: []string{"--unsafe-no-fsync"}}
 	stays, err := localcluster.Start(t.Context(), config)
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func (tr *tracing) toldPuts(prefix string) (n int) {
 // Members of two versions run side by side then.
 func TestAClusterThatIsUpgradedUnderLoadIsTracedMemberByMember(t *testing.T) {
 	harness.NeedRoot(t)
-	program := namedApart(t, "3.5")
+	program := harness.ProgramApart(t, "3.5", "")
 	cluster, err := localcluster.Start(t.Context(), localcluster.Config{Binary: program, Size: 3, ExtraArgs: []string{"--unsafe-no-fsync"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })

@@ -63,7 +63,7 @@ func newOutside(t *testing.T) *outside {
 // start runs an etcd that serves clients at an address of the host.
 func (o *outside) start(t *testing.T, address string) {
 	t.Helper()
-	o.Program = namedApart(t, "3.6")
+	o.Program = harness.ProgramApart(t, "3.6", "")
 	cluster, err := localcluster.Start(t.Context(), localcluster.Config{Binary: o.Program, Host: address})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
